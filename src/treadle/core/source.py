@@ -1,0 +1,98 @@
+"""Where a node comes from: the user's source line and the scope ("encoder/layers.0") it was made in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A line of the user's code. Two are equal when they print alike: `model.py:12`."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+UNKNOWN = Source("?", 0)
+
+
+class _Place(threading.local):
+    scopes: tuple[str, ...] = ()
+    source: Source | None = None
+
+
+_place = _Place()
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether a frame runs treadle's own code. Doctests inside treadle's files are the user's code."""
+    return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def caller() -> Source:
+    """The innermost line outside of treadle, or the line that is being replayed."""
+    if _place.source is not None:
+        return _place.source
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_ours(frame):
+        frame = frame.f_back
+    return UNKNOWN if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def current_scope() -> str:
+    """The names of the scopes that are open, joined with "/"."""
+    return "/".join(_place.scopes)
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Name what is made inside: nodes carry `outer/inner`, and messages and pictures speak in those names.
+
+    >>> import treadle as td
+    >>> def f(x):
+    ...     with td.scope("head"):
+    ...         return td.tanh(x)
+    >>> td.graph(f)(td.zeros(3)).nodes[0].scope
+    'head'
+    """
+    before = _place.scopes
+    _place.scopes = (*before, name)
+    try:
+        yield
+    finally:
+        _place.scopes = before
+
+
+@contextmanager
+def placed(source: Source | None, scope_name: str) -> Iterator[None]:
+    """Make nodes as if from this line and scope: what a transform makes belongs where its origin stands."""
+    scopes, origin = _place.scopes, _place.source
+    _place.scopes = (scope_name,) if scope_name else ()
+    _place.source = source
+    try:
+        yield
+    finally:
+        _place.scopes, _place.source = scopes, origin
+
+
+def place_text(source: Source | None = None, scope_name: str | None = None) -> str:
+    """"encoder/dense, model.py:12" for messages."""
+    parts = [current_scope() if scope_name is None else scope_name, str(source or caller())]
+    return ", ".join(p for p in parts if p and not p.startswith("?"))
