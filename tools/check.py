@@ -1,6 +1,7 @@
 """Every check of the repository, one after the other: lint, format, types, imports, then tests with all doctests.
 
-A failing check does not hide the ones after it; the exit code is 1 if any failed. pytest runs last, so its summary closes the output.
+A failing check does not hide the ones after it; the exit code is 1 if any failed. pytest runs last: its summary closes
+the output.
 
     python tools/check.py [--slow] [--only NAME ...] [-- further arguments of pytest]
 """

@@ -75,13 +75,13 @@ def install(digest: str) -> None:
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     STAMP.unlink(missing_ok=True)
     print("installing treadle (editable) and its development tools", flush=True)
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--editable", ".[dev]"], cwd=ROOT, check=True)
     STAMP.write_text(digest + "\n")
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - make may have found an older python3 than the one we need
         print(f"treadle needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
         return 1
     with only_one():
