@@ -1,8 +1,8 @@
 """What all tests share: how hypothesis searches. (Warnings are errors: pyproject.toml says so.)
 
-Two profiles. `ci`, the default, draws the same examples in every run, so a red run can be repeated. `explore` draws new
-ones: HYPOTHESIS_PROFILE=explore make pytest FILES=tests/core (not where the variable CI is set). Neither has a deadline:
-how long an example takes says how busy the machine is.
+Two profiles. `ci`, the default, draws the same examples in every run, so a red run can be repeated. `explore` draws
+new ones: HYPOTHESIS_PROFILE=explore make pytest FILES=tests/core (not where the variable CI is set). Neither has a
+deadline: how long an example takes says how busy the machine is.
 """
 
 from __future__ import annotations

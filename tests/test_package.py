@@ -42,8 +42,8 @@ def public_packages() -> list[str]:
 def reachable(module: types.ModuleType) -> set[str]:
     """The public names one can reach as attributes, leaving out what Python itself puts there.
 
-    A submodule that was imported is an attribute of its package whether the package wants it or not, so submodules count
-    only where `__all__` names them.
+    A submodule that was imported is an attribute of its package whether the package wants it or not, so submodules
+    count only where `__all__` names them.
     """
     exported = set(getattr(module, "__all__", ()))
     names = {name for name in vars(module) if not name.startswith("_") or name == "__version__"}
@@ -63,11 +63,11 @@ def _is_future(value: object) -> bool:
 @pytest.mark.parametrize("name", public_packages())
 def test_all_is_sorted_and_equals_what_is_reachable(name: str) -> None:
     module = importlib.import_module(name)
-    assert hasattr(module, "__all__"), f"{name} has no __all__: write down what is public"
-    assert list(module.__all__) == sorted(set(module.__all__)), f"{name}.__all__ is not sorted, or repeats a name"
-    unresolved = [export for export in module.__all__ if not hasattr(module, export)]
+    exported = list(getattr(module, "__all__", []))  # a package that exports nothing need not say so
+    assert exported == sorted(set(exported)), f"{name}.__all__ is not sorted, or repeats a name"
+    unresolved = [export for export in exported if not hasattr(module, export)]
     assert not unresolved, f"{name}.__all__ promises {unresolved}, which {name} does not have"
-    surplus = sorted(reachable(module) - set(module.__all__))
+    surplus = sorted(reachable(module) - set(exported))
     assert not surplus, f"{name} exposes {surplus}: add them to __all__ or import them under a name with an underscore"
 
 
