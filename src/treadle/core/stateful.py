@@ -1,0 +1,280 @@
+"""Objects that own tensors: what modules, optimisers and random streams have in common.
+
+A `Stateful` keeps `Parameter`s (trained), `State`s (changed by running: statistics, moments, counters) and other
+Statefuls in ordinary attributes, lists and dicts. `Variables` finds them all, reads and writes them by position. A
+transform that gets a Stateful as an argument puts symbols into those places, runs the function, and takes out what was
+assigned: that is how `self.mean = …` works inside compiled code.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from treadle.core import trees
+from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.registry import array_namespace
+from treadle.core.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that training changes. `self.kernel = Parameter(array)` makes it one of the module's parameters.
+
+    >>> import treadle as td
+    >>> td.nn.Parameter(td.ones(2)).kind
+    'parameter'
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str] = "parameter"
+
+    def __init__(self, value: Any) -> None:
+        x = value if isinstance(value, Tensor) else array_namespace().asarray(value)
+        super().__init__(x._spec, x._value, x._trace, x._atom)
+
+
+class State(Tensor):
+    """A tensor that running changes but training does not: running statistics, moments, counters."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "state"
+
+    def __init__(self, value: Any) -> None:
+        x = value if isinstance(value, Tensor) else array_namespace().asarray(value)
+        super().__init__(x._spec, x._value, x._trace, x._atom)
+
+
+def wrap_like(old: Any, new: Tensor) -> Tensor:
+    """`new` as the kind of tensor that `old` is."""
+    cls = type(old)
+    if cls is type(new) or not isinstance(old, Parameter | State):
+        return new
+    return cls(new)
+
+
+class _Created(threading.local):
+    log: list[tuple[dict[str, Any], str, Tensor]] | None = None
+
+
+_created = _Created()
+
+
+@contextmanager
+def log_created() -> Iterator[list[tuple[dict[str, Any], str, Tensor]]]:
+    """Collect the variables that are created inside, with their first numbers (lazily built layers)."""
+    outer = _created.log
+    log: list[tuple[dict[str, Any], str, Tensor]] = []
+    _created.log = log
+    try:
+        yield log
+    finally:
+        _created.log = outer
+        if outer is not None:
+            outer += log
+
+
+class Stateful:
+    """Base of objects that own tensors in their attributes. A tree: its leaves are its variables."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(old, Parameter | State) and not isinstance(value, Parameter | State):
+            value = self._as_variable(name, old, value)
+        elif _created.log is not None and name not in self.__dict__ and isinstance(value, Parameter | State):
+            _created.log.append((self.__dict__, name, value))
+        self.__dict__[name] = value
+
+    def _as_variable(self, name: str, old: Parameter | State, value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, Tensor):
+            value = array_namespace().asarray(value, dtype=old.dtype)
+        if value.shape != old.shape or value.dtype is not old.dtype:
+            raise ShapeError(
+                f"{type(self).__name__}.{name} is {old.spec}, and {value.spec} was assigned to it. "
+                f"Assign the same shape and dtype, or replace it by a new {type(old).__name__}(…)"
+            )
+        return type(old)(value)
+
+    def variables(self) -> dict[str, Tensor]:
+        """All tensors that it owns, by path: `{"layers.0.kernel": …}`. Each once, however often it is referred to."""
+        return Variables([self]).named()
+
+    def parameters(self) -> dict[str, Tensor]:
+        """What training changes, by path."""
+        return {k: v for k, v in self.variables().items() if v.kind == "parameter"}
+
+    def states(self) -> dict[str, Tensor]:
+        """What running changes, by path."""
+        return {k: v for k, v in self.variables().items() if v.kind == "state"}
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Put tensors into the places named by their paths.
+
+        Raises:
+            ArgumentError: there is no such place.
+            ShapeError: the shape or dtype differs from what is there.
+        """
+        variables = Variables([self])
+        places = dict(zip(variables.paths, variables.slots, strict=True))
+        checked = []
+        for path, value in values.items():
+            if path not in places:
+                raise ArgumentError(f"{type(self).__name__} has no variable {path!r}; it has {', '.join(places)}")
+            container, key = places[path][0]
+            old = container[key]
+            x = value if isinstance(value, Tensor) else array_namespace().asarray(value, dtype=old.dtype)
+            if x.shape != old.shape or x.dtype is not old.dtype:
+                raise ShapeError(f"{path} is {old.spec}, and {x.spec} was assigned to it")
+            checked.append((places[path], wrap_like(old, x)))
+        for slots, x in checked:
+            for container, key in slots:
+                container[key] = x
+
+
+Slot = tuple[Any, Any]  # a __dict__, list or dict, and the key in it
+
+
+class Variables:
+    """All tensors owned by some objects: their paths, and the places where they are."""
+
+    __slots__ = ("paths", "roots", "slots", "structure")
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self.roots = list(roots)
+        self.paths: list[str] = []
+        self.slots: list[list[Slot]] = []
+        by_tensor: dict[int, int] = {}
+        seen: dict[int, str] = {}
+        key: list[Hashable] = []
+        single = len(self.roots) == 1
+        for i, root in enumerate(self.roots):
+            self._walk(root, "" if single else str(i), None, by_tensor, seen, key)
+        self.structure: Hashable = tuple(key)  # equal for objects of the same build
+
+    def _walk(
+        self,
+        value: Any,
+        path: str,
+        slot: Slot | None,
+        by_tensor: dict[int, int],
+        seen: dict[int, str],
+        key: list[Hashable],
+    ) -> None:
+        if isinstance(value, Tensor):
+            self._tensor(value, path, slot, by_tensor, key)
+            return
+        items: Any
+        if isinstance(value, Stateful):
+            container, items = value.__dict__, value.__dict__.items()
+        elif type(value) is list:
+            container, items = value, enumerate(value)  # type: ignore[assignment]
+        elif type(value) is dict:
+            container, items = value, value.items()
+        elif type(value) is tuple:
+            container, items = None, enumerate(value)  # type: ignore[assignment]
+        else:
+            key.append((path, type(value), _static(value)))
+            return
+        if id(value) in seen and container is not None:
+            key.append((path, "again", seen[id(value)]))
+            return
+        seen[id(value)] = path
+        key.append((path, type(value), len(items) if hasattr(items, "__len__") else len(value)))
+        for name, child in list(items):
+            inner = f"{path}.{name}" if path else str(name)
+            self._walk(child, inner, None if container is None else (container, name), by_tensor, seen, key)
+
+    def _tensor(
+        self, x: Tensor, path: str, slot: Slot | None, by_tensor: dict[int, int], key: list[Hashable]
+    ) -> None:
+        if slot is None:
+            raise ArgumentError(f"the tensor at {path} is inside of a tuple; keep tensors in attributes, lists or dicts")
+        index = by_tensor.get(id(x))
+        if index is None:
+            by_tensor[id(x)] = len(self.slots)
+            self.paths.append(path)
+            self.slots.append([slot])
+            key.append((path, type(x), x.shape, x.dtype))
+        else:
+            self.slots[index].append(slot)
+            key.append((path, "same", index))
+
+    def read(self) -> list[Tensor]:
+        """The tensors, in order."""
+        return [container[key] for (container, key), *_ in self.slots]
+
+    def write(self, tensors: Sequence[Tensor]) -> None:
+        """Put tensors into the places, in order, keeping Parameters Parameters."""
+        for slots, x in zip(self.slots, tensors, strict=True):
+            for container, key in slots:
+                container[key] = wrap_like(container[key], x)
+
+    def named(self) -> dict[str, Tensor]:
+        return dict(zip(self.paths, self.read(), strict=True))
+
+
+def _static(value: Any) -> Hashable:
+    """What of an attribute that is no tensor decides how the object computes."""
+    if isinstance(value, np.ndarray) or not isinstance(value, Hashable):
+        return ("id", id(value))
+    try:
+        hash(value)
+    except TypeError:
+        return ("id", id(value))
+    return value
+
+
+def copy_of(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """The same structure with the same tensors in containers of its own."""
+    memo = {} if memo is None else memo
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, Stateful):
+        new = memo[id(value)] = object.__new__(type(value))
+        new.__dict__.update({k: copy_of(v, memo) for k, v in value.__dict__.items()})
+        return new
+    if type(value) is list:
+        out: list[Any] = []
+        memo[id(value)] = out
+        out += [copy_of(v, memo) for v in value]
+        return out
+    if type(value) is dict:
+        return {k: copy_of(v, memo) for k, v in value.items()}
+    if type(value) is tuple:
+        return tuple(copy_of(v, memo) for v in value)
+    return value
+
+
+class _Build:
+    """A Stateful's build as a tree's `extra`: equal for objects of the same structure."""
+
+    __slots__ = ("structure", "template")
+
+    def __init__(self, template: Stateful, structure: Hashable) -> None:
+        self.template = template
+        self.structure = structure
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Build) and self.structure == other.structure
+
+    def __hash__(self) -> int:
+        return hash(self.structure)
+
+
+def _flatten(obj: Stateful) -> tuple[trees.Keyed, Hashable]:
+    variables = Variables([obj])
+    return list(zip(variables.paths, variables.read(), strict=True)), _Build(obj, variables.structure)
+
+
+def _unflatten(build: Any, children: list[Any]) -> Any:
+    new = copy_of(build.template)
+    Variables([new]).write(children)
+    return new
+
+
+trees.register(Stateful, _flatten, _unflatten)
