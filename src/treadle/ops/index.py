@@ -113,7 +113,8 @@ def _rows(x: Array, indices: Array, batch_dims: int, mode: str) -> tuple[Array, 
         rows *= n
         rows += np.clip(_int64(indices[..., j]), 0, max(n - 1, 0))
     block = int(np.prod(sizes, dtype=np.int64))
-    rows = rows.reshape(batch, -1) + block * np.arange(batch)[:, None] if batch_dims else rows
+    if batch_dims:
+        rows = rows.reshape(batch, -1) + block * np.arange(batch)[:, None]
     rest = int(np.prod(x.shape[batch_dims + k :], dtype=np.int64))
     return rows.ravel(), valid, (batch * block, rest)
 
@@ -154,7 +155,7 @@ def _(x: Array, indices: Array, *, batch_dims: int, mode: str) -> Array:
 @scatter.reference
 def _(x: Array, indices: Array, updates: Array, *, batch_dims: int, op: str, mode: str) -> Array:
     rows, valid, shape = _rows(x, indices, batch_dims, mode)
-    values = updates.reshape(len(rows), shape[1])
+    values: Array = updates.reshape(len(rows), shape[1])
     if valid is not None:
         rows, values = rows[valid], values[valid]
     if op == "set":
@@ -163,10 +164,10 @@ def _(x: Array, indices: Array, updates: Array, *, batch_dims: int, op: str, mod
         return out.reshape(x.shape)
     # ufunc.at is fast for native dtypes on one axis; half precision adds up in float32.
     wide = np.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
-    out = x.astype(wide).reshape(-1)
+    total: Array = x.astype(wide).reshape(-1)
     elements = rows if shape[1] == 1 else (rows[:, None] * shape[1] + np.arange(shape[1])).ravel()
-    _ACCUMULATE[op].at(out, elements, values.astype(wide, copy=False).ravel())
-    return out.astype(x.dtype, copy=False).reshape(x.shape)
+    _ACCUMULATE[op].at(total, elements, values.astype(wide, copy=False).ravel())
+    return total.astype(x.dtype, copy=False).reshape(x.shape)
 
 
 # derivatives
@@ -177,7 +178,7 @@ def _zeros(spec: Spec) -> Tensor:
 
 
 def _stretch(x: Tensor, shape: Shape) -> Tensor:
-    return x if x.shape == shape else shape_ops.broadcast(x, shape=shape)  # type: ignore[no-any-return]
+    return x if x.shape == shape else shape_ops.broadcast(x, shape=shape)
 
 
 @gather.transpose
@@ -251,6 +252,12 @@ def _last_writers(x: Spec, indices: Tensor, batch_dims: int, mode: str) -> Tenso
 # batching
 
 
+def _depth(indices: Tensor) -> int:
+    k = indices.shape[-1]
+    assert isinstance(k, int)
+    return k
+
+
 def _move(x: Tensor, source: int, target: int) -> Tensor:
     if source == target:
         return x
@@ -260,7 +267,7 @@ def _move(x: Tensor, source: int, target: int) -> Tensor:
 
 
 def _with_batch(x: Tensor, batched: bool, size: Size) -> Tensor:
-    return x if batched else shape_ops.broadcast(x, shape=(size, *x.shape))  # type: ignore[no-any-return]
+    return x if batched else shape_ops.broadcast(x, shape=(size, *x.shape))
 
 
 @gather.batch
@@ -270,7 +277,7 @@ def _(batched: Flags, x: Tensor, indices: Tensor, *, size: Size, batch_dims: int
     if batched[1]:  # more places in the same x
         out = gather(x, _move(indices, 0, batch_dims), batch_dims=batch_dims, mode=mode)
         return _move(out, batch_dims, 0)
-    axis = batch_dims + indices.shape[-1]  # the same places in each: the batch is one more axis of the rest
+    axis = batch_dims + _depth(indices)  # the same places in each: the batch is one more axis of the rest
     out = gather(_move(x, 0, axis), indices, batch_dims=batch_dims, mode=mode)
     return _move(out, indices.ndim - 1, 0)
 
@@ -290,7 +297,7 @@ def _(
     x, updates = _with_batch(x, batched[0], size), _with_batch(updates, batched[2], size)
     if batched[1]:
         return scatter(x, indices, updates, batch_dims=batch_dims + 1, op=op, mode=mode)  # type: ignore[no-any-return]
-    axis = batch_dims + indices.shape[-1]
+    axis = batch_dims + _depth(indices)
     out = scatter(
         _move(x, 0, axis),
         indices,
@@ -305,30 +312,34 @@ def _(
 # samples
 
 
+def _ints(values: Any, dtype: str = "int32") -> Array:
+    return np.array(values, dtype)
+
+
 @gather.samples
 def _(s: Samples) -> Iterator[Case | ErrorCase]:
-    error = {"batch_dims": 0, "mode": "error"}
-    yield s.case(s.normal(5), np.int32([3]), **error)
+    error: dict[str, Any] = {"batch_dims": 0, "mode": "error"}
+    yield s.case(s.normal(5), _ints([3]), **error)
     yield s.case(s.normal(5, 3), s.integers(0, 5, 4, 1), **error)
     yield s.case(s.normal(5, 3), s.integers(0, 3, 2, 2, 2, dtype="uint8"), **error)
     yield s.case(s.normal(4, 5, 3), s.integers(0, 4, 6, 1, dtype="int64"), **error)
     yield s.case(s.normal(2, 5, 3), s.integers(0, 5, 2, 4, 1), batch_dims=1, mode="error")
     yield s.case(s.normal(2, 3, 5), s.integers(0, 5, 2, 3, 1), batch_dims=2, mode="error")
     yield s.case(s.normal(2, 4, 3, 2), s.integers(0, 3, 2, 3, 2, 2), batch_dims=1, mode="error")
-    yield s.case(s.normal(5, 3), np.int32([[-2], [4], [9]]), batch_dims=0, mode="clip")
-    yield s.case(s.normal(5, 3), np.int32([[-2, 0], [4, 2], [4, 3]]), batch_dims=0, mode="fill")
-    yield s.case(s.normal(3, 3), np.uint64([[2**64 - 1], [1]]), batch_dims=0, mode="clip")
-    yield s.case(s.normal(0, 3), np.int32([[0], [1]]), batch_dims=0, mode="fill")
-    yield s.case(s.normal(0, 3), np.zeros((0, 1), np.int32), **error)
-    yield s.case(s.normal(3, 0), np.int32([[1]]), **error)
-    yield s.case(s.integers(-9, 9, 5), np.int32([[4], [4], [0]]), **error)
-    yield s.case(s.booleans(5), np.int32([[4], [-1]]), batch_dims=0, mode="fill")
-    yield s.special([np.nan, np.inf, -0.0], np.int32([[0], [1], [2], [3]]), batch_dims=0, mode="fill")
-    yield s.error(s.normal(5, 2), np.int32([[7]]), OutOfRangeError, "index 7", "axis 0 with size 5", "[0]", **error)
-    yield s.error(s.normal(5), np.int32([-1]), OutOfRangeError, "index -1", "axis 0 with size 5", **error)
+    yield s.case(s.normal(5, 3), _ints([[-2], [4], [9]]), batch_dims=0, mode="clip")
+    yield s.case(s.normal(5, 3), _ints([[-2, 0], [4, 2], [4, 3]]), batch_dims=0, mode="fill")
+    yield s.case(s.normal(3, 3), _ints([[2**64 - 1], [1]], "uint64"), batch_dims=0, mode="clip")
+    yield s.case(s.normal(0, 3), _ints([[0], [1]]), batch_dims=0, mode="fill")
+    yield s.case(s.normal(0, 3), _ints(np.zeros((0, 1))), **error)
+    yield s.case(s.normal(3, 0), _ints([[1]]), **error)
+    yield s.case(s.integers(-9, 9, 5), _ints([[4], [4], [0]]), **error)
+    yield s.case(s.booleans(5), _ints([[4], [-1]]), batch_dims=0, mode="fill")
+    yield s.special([np.nan, np.inf, -0.0], _ints([[0], [1], [2], [3]]), batch_dims=0, mode="fill")
+    yield s.error(s.normal(5, 2), _ints([[7]]), OutOfRangeError, "index 7", "axis 0 with size 5", "[0]", **error)
+    yield s.error(s.normal(5), _ints([-1]), OutOfRangeError, "index -1", "axis 0 with size 5", **error)
     yield s.error(
         s.normal(2, 5),
-        np.int32([[[0]], [[5]]]),
+        _ints([[[0]], [[5]]]),
         OutOfRangeError,
         "index 5",
         "axis 1",
@@ -336,34 +347,35 @@ def _(s: Samples) -> Iterator[Case | ErrorCase]:
         batch_dims=1,
         mode="error",
     )
-    yield s.error(s.normal(0), np.int32([[0]]), OutOfRangeError, "size 0", batch_dims=0, mode="clip")
+    yield s.error(s.normal(0), _ints([[0]]), OutOfRangeError, "size 0", batch_dims=0, mode="clip")
     yield s.error(s.normal(5), s.normal(2, 1), DTypeError, "integer indices", "astype", **error)
-    yield s.error(s.normal(5), np.int32([[0, 1]]), ShapeError, "2", "[5]", **error)
-    yield s.error(s.normal(5), np.int32(3), ShapeError, "at least 1 axes", **error)
-    yield s.error(s.normal(2, 5), np.int32([[[0]]]), ShapeError, "[2]", "[1]", "equal", batch_dims=1, mode="error")
-    yield s.error(s.normal(5), np.int32([3]), ArgumentError, "error, clip, fill", "drop", batch_dims=0, mode="drop")
+    yield s.error(s.normal(5), _ints([[0, 1]]), ShapeError, "2", "[5]", **error)
+    yield s.error(s.normal(5), _ints(3), ShapeError, "at least 1 axes", **error)
+    yield s.error(s.normal(2, 5), _ints([[[0]]]), ShapeError, "[2]", "[1]", "equal", batch_dims=1, mode="error")
+    yield s.error(s.normal(5), _ints([3]), ArgumentError, "error, clip, fill", "drop", batch_dims=0, mode="drop")
 
 
 @scatter.samples
 def _(s: Samples) -> Iterator[Case | ErrorCase]:
-    twice = np.int32([[1], [4], [1], [0]])
+    error: dict[str, Any]
+    twice = _ints([[1], [4], [1], [0]])
     for op in ("set", "add", "max", "min"):
         error = {"batch_dims": 0, "op": op, "mode": "error"}
         apart = s.distinct(27)  # no ties: x and the updates come from different thirds
         yield s.case(apart[:5], twice, apart[5:9], **error)
         yield s.case(apart[:15].reshape(5, 3), twice, apart[15:].reshape(4, 3), **error)
-        yield s.case(apart[:5], np.int32([2]), apart[5], **error)
-        yield s.case(apart[:15].reshape(5, 3), np.int64([[4, 2], [0, 1], [4, 2]]), apart[15:18], **error)
-        batch = np.uint8([[[1], [1], [2]], [[0], [3], [0]]])
+        yield s.case(apart[:5], _ints([2]), apart[5], **error)
+        yield s.case(apart[:15].reshape(5, 3), _ints([[4, 2], [0, 1], [4, 2]], "int64"), apart[15:18], **error)
+        batch = _ints([[[1], [1], [2]], [[0], [3], [0]]], "uint8")
         yield s.case(apart[:8].reshape(2, 4), batch, apart[8:14].reshape(2, 3), batch_dims=1, op=op, mode="error")
-        outside = np.int32([[7], [2], [-1], [2]])
+        outside = _ints([[7], [2], [-1], [2]])
         for mode in ("clip", "drop"):
             yield s.case(apart[:15].reshape(5, 3), outside, apart[15:].reshape(4, 3), batch_dims=0, op=op, mode=mode)
         yield s.case(s.integers(-9, 9, 5), twice, s.integers(-9, 9, 4), **error)
-        yield s.case(s.normal(5), np.zeros((0, 1), np.int32), s.normal(0), **error)
-        yield s.case(s.normal(0), np.int32([[0]]), s.normal(1), batch_dims=0, op=op, mode="drop")
+        yield s.case(s.normal(5), _ints(np.zeros((0, 1))), s.normal(0), **error)
+        yield s.case(s.normal(0), _ints([[0]]), s.normal(1), batch_dims=0, op=op, mode="drop")
         yield s.special([0.0, np.nan, 1.0, np.inf, 5.0], twice, [np.nan, 1.0, 1.0, np.inf], **error)
-        yield s.error(s.normal(5), np.int32([[5]]), s.normal(1), OutOfRangeError, "index 5", "size 5", **error)
+        yield s.error(s.normal(5), _ints([[5]]), s.normal(1), OutOfRangeError, "index 5", "size 5", **error)
     yield s.case(s.booleans(5), twice, s.booleans(4), batch_dims=0, op="set", mode="error")
     error = {"batch_dims": 0, "op": "add", "mode": "error"}
     yield s.error(s.booleans(5), twice, s.booleans(4), DTypeError, "numbers", "bool", **error)
