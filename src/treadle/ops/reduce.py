@@ -129,7 +129,7 @@ def _(x: Array, *, axes: Axes) -> Array:
 def _(primals: Any, tangents: Any, out: Tensor, *, axes: Axes) -> Any:
     # The factor of each dx is the product of all others, from the products to its left and to its right: dividing
     # `out` by x would fail at zeros, also in derivatives of higher order.
-    from treadle.ops import cumulative
+    from treadle.ops import cumulative, elementwise
 
     (x,), (dx,) = primals, tangents
     if not axes:
@@ -151,7 +151,7 @@ def _(primals: Any, tangents: Any, out: Tensor, *, axes: Axes) -> Any:
     last = len(kept)
     left = shifted(cumulative.cumprod(rows(x), axis=last, reverse=False), 1)
     right = shifted(cumulative.cumprod(rows(x), axis=last, reverse=True), -1)
-    return sum(rows(dx) * (left * right), axes=(last,))
+    return sum(elementwise.mul(rows(dx), elementwise.mul(left, right)), axes=(last,))
 
 
 @prod.samples
@@ -188,7 +188,7 @@ def _chosen_tangent(passed_over: Tensor, dx: Tensor, axes: Axes) -> Any:
 
     zero, one = shape_ops.scalar(0, dx.dtype), shape_ops.scalar(1, dx.dtype)
     count = sum(elementwise.select(passed_over, zero, one), axes=axes)
-    return sum(elementwise.select(passed_over, zero, dx), axes=axes) / count
+    return elementwise.div(sum(elementwise.select(passed_over, zero, dx), axes=axes), count)
 
 
 @max.jvp
@@ -287,7 +287,8 @@ def _(primals: Any, tangents: Any, out: Tensor, *, axes: Axes) -> Any:
     (x,), (dx,) = primals, tangents
     zero, lowest = shape_ops.scalar(0, x.dtype), shape_ops.scalar(-np.inf, x.dtype)
     shift = elementwise.select(elementwise.eq(out, lowest), zero, out)
-    return sum(dx * elementwise.exp(x - shape_ops.expand_dims(shift, axes)), axes=axes)
+    weights = elementwise.exp(elementwise.sub(x, shape_ops.expand_dims(shift, axes)))
+    return sum(elementwise.mul(dx, weights), axes=axes)
 
 
 @logsumexp.samples

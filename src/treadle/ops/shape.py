@@ -1,5 +1,5 @@
-"""What moves elements without computing: broadcast, reshape, transpose, slice, pad, concatenate, reverse, dynamic_slice,
-dynamic_update; and what makes tensors from sizes: iota, size.
+"""What moves elements without computing: broadcast, reshape, transpose, slice, pad, concatenate, reverse,
+dynamic_slice, dynamic_update; and what makes tensors from sizes: iota, size.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import numpy as np
 from treadle.core.dims import Dim, Shape, Size, same_size
 from treadle.core.dtypes import DType, float32, int32
 from treadle.core.errors import DimError, DTypeError, ShapeError
-from treadle.core.primitive import Primitive, Unknown
+from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec, show_shape, size_of
 from treadle.core.tensor import Tensor, concrete
 
 Array = np.ndarray[Any, Any]
-
-CONCATENATE_LIMIT = 4096
 
 
 def scalar(value: Any, dtype: DType) -> Tensor:
@@ -292,9 +290,7 @@ def _(ct: Tensor, x: Unknown, *, start: Shape, stop: Shape, step: tuple[int, ...
 
 
 @slice.batch
-def _(
-    batched: tuple[bool, ...], x: Tensor, *, size: Size, start: Shape, stop: Shape, step: tuple[int, ...]
-) -> Any:
+def _(batched: tuple[bool, ...], x: Tensor, *, size: Size, start: Shape, stop: Shape, step: tuple[int, ...]) -> Any:
     return slice(x, start=(0, *start), stop=(size, *stop), step=(1, *step))
 
 
@@ -354,9 +350,7 @@ def _(x: Spec, value: Spec, *, low: Shape, high: Shape, interior: Shape) -> Spec
 
 
 @pad.reference
-def _(
-    x: Array, value: Array, *, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]
-) -> Array:
+def _(x: Array, value: Array, *, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]) -> Array:
     shape = [int(dilated(n, i)) + a + b for n, a, b, i in zip(x.shape, low, high, interior, strict=True)]
     out = np.full(shape, value, x.dtype)
     targets, sources = [], []
@@ -435,17 +429,15 @@ def _(s: Any) -> Iterator[Any]:
     yield s.error(s.normal(3, 2), s.normal(), ShapeError, "1 entries", "2 axes", **none)
 
 
-# concatenate: linear in all its inputs together; `additive` must name them, so their number is bounded
+# concatenate: linear in all its inputs together; `additive` cannot say so, as it would have to name them
 
-concatenate = Primitive("concatenate", additive=range(CONCATENATE_LIMIT))
+concatenate = Primitive("concatenate")
 
 
 @concatenate.shape
 def _(*xs: Spec, axis: int) -> Spec:
     if not xs:
         raise ShapeError("concatenate needs at least one tensor")
-    if len(xs) > CONCATENATE_LIMIT:
-        raise ShapeError(f"concatenate takes at most {CONCATENATE_LIMIT} tensors at once, and was given {len(xs)}")
     first = xs[0]
     check_axes((axis,), first.ndim, "concatenate")
     total: Size = 0
@@ -474,6 +466,11 @@ def _(*xs: Spec, axis: int) -> Spec:
 @concatenate.reference
 def _(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis=axis)
+
+
+@concatenate.jvp
+def _(primals: Any, tangents: Any, out: Tensor, *, axis: int) -> Any:
+    return concatenate(*(zeros(t.spec) if isinstance(t, Zero) else t for t in tangents), axis=axis)
 
 
 @concatenate.transpose
@@ -578,12 +575,15 @@ def _placed(x: Array, sizes: Sequence[int], starts: Sequence[Array]) -> tuple[bu
 
 def _window_indices(starts: Sequence[Tensor], shape: Shape, sizes: Shape, axes: Sequence[int], batch: Size) -> Tensor:
     """Indices int32[batch, *sizes of axes, len(axes)] of the windows' elements, for `gather` and `scatter`."""
+    from treadle.ops import elementwise
+
     grid = (batch, *(sizes[a] for a in axes))
     columns = []
     for k, a in enumerate(axes):
         start = _clamped(starts[a], shape[a] - sizes[a])
         place = reshape(start, shape=(*start.shape, *(1 for _ in axes))) if start.ndim else start
-        columns.append(expand_dims(place + iota(shape=grid, axis=k + 1, dtype=int32), (len(grid),)))
+        places = elementwise.add(place, iota(shape=grid, axis=k + 1, dtype=int32))
+        columns.append(expand_dims(places, (len(grid),)))
     out: Tensor = concatenate(*columns, axis=len(grid))
     return out
 
