@@ -34,7 +34,8 @@ class Case:
 
     def at(self, dtype: DType) -> Case:
         """The same case with its floating inputs cast."""
-        cast = tuple(x.astype(dtype.numpy) if x.dtype == np.float64 else x for x in self.inputs)
+        with np.errstate(over="ignore"):  # special values may become infinite
+            cast = tuple(x.astype(dtype.numpy) if x.dtype == np.float64 else x for x in self.inputs)
         return replace(self, inputs=cast)
 
     def __str__(self) -> str:
