@@ -20,7 +20,7 @@ from treadle.core.dtypes import int32
 from treadle.core.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec, same_shape, show_shape, size_of
-from treadle.core.tensor import Tensor, concrete
+from treadle.core.tensor import Tensor
 from treadle.ops import elementwise
 from treadle.ops import shape as shape_ops
 
@@ -173,10 +173,6 @@ def _(x: Array, indices: Array, updates: Array, *, batch_dims: int, op: str, mod
 # derivatives
 
 
-def _zeros(spec: Spec) -> Tensor:
-    return _stretch(concrete(np.zeros((), spec.dtype.numpy)), spec.shape)
-
-
 def _stretch(x: Tensor, shape: Shape) -> Tensor:
     return x if x.shape == shape else shape_ops.broadcast(x, shape=shape)
 
@@ -184,7 +180,7 @@ def _stretch(x: Tensor, shape: Shape) -> Tensor:
 @gather.transpose
 def _(ct: Tensor, x: Unknown, indices: Tensor, *, batch_dims: int, mode: str) -> tuple[Tensor, None]:
     back = _TRANSPOSED_MODE[mode]
-    return scatter(_zeros(x.spec), indices, ct, batch_dims=batch_dims, op="add", mode=back), None
+    return scatter(shape_ops.zeros(x.spec), indices, ct, batch_dims=batch_dims, op="add", mode=back), None
 
 
 @scatter.jvp
@@ -206,7 +202,7 @@ def _(primals: tuple[Tensor, Tensor, Tensor], tangents: tuple[Any, Any, Any], ou
 
 
 def _filled(t: Tensor | Zero) -> Tensor:
-    return _zeros(t.spec) if isinstance(t, Zero) else t
+    return shape_ops.zeros(t.spec) if isinstance(t, Zero) else t
 
 
 @scatter.transpose
@@ -226,14 +222,14 @@ def _(
     if isinstance(x, Unknown):
         ct_x = ct
         if op == "set":  # what was overwritten has no influence
-            ct_x = scatter(ct, indices, _zeros(updates.spec), batch_dims=batch_dims, op="set", mode=mode)
+            ct_x = scatter(ct, indices, shape_ops.zeros(updates.spec), batch_dims=batch_dims, op="set", mode=mode)
     if isinstance(updates, Unknown):
         ct_updates = gather(ct, indices, batch_dims=batch_dims, mode=_TRANSPOSED_MODE[mode])
         if op == "set":
             last = _last_writers(x.spec, indices, batch_dims, mode)
             rest = updates.shape[indices.ndim - 1 :]
             last = shape_ops.reshape(last, shape=(*last.shape, *(1 for _ in rest)))
-            ct_updates = elementwise.select(_stretch(last, updates.shape), ct_updates, _zeros(updates.spec))
+            ct_updates = elementwise.select(_stretch(last, updates.shape), ct_updates, shape_ops.zeros(updates.spec))
     return ct_x, None, ct_updates
 
 
@@ -243,7 +239,7 @@ def _last_writers(x: Spec, indices: Tensor, batch_dims: int, mode: str) -> Tenso
     sizes = x.shape[batch_dims : batch_dims + indices.shape[-1]]
     numbers = shape_ops.iota(shape=(size_of(places),), axis=0, dtype=int32)
     numbers = _stretch(shape_ops.reshape(numbers, shape=places), (*batch, *places))
-    start = _zeros(Spec((*batch, *sizes), int32))
+    start = shape_ops.zeros(Spec((*batch, *sizes), int32))
     written = scatter(start, indices, numbers, batch_dims=batch_dims, op="set", mode=mode)
     kept = gather(written, indices, batch_dims=batch_dims, mode=_TRANSPOSED_MODE[mode])
     return elementwise.eq(kept, numbers)  # type: ignore[no-any-return]

@@ -2,8 +2,8 @@
 
 Threefry-2x32 with 20 rounds: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 It turns a 64-bit counter into 64 random bits, keyed by 64 bits. Place i of the flat result is word i % 2 of counter
-i // 2 for uint32, and both words of counter i for uint64 (word 0 holds the low bits). So a shorter draw is the beginning
-of a longer one, and any part can be computed by any thread.
+i // 2 for uint32, and both words of counter i for uint64 (word 0 holds the low bits). So a shorter draw is the
+beginning of a longer one, and any part can be computed by any thread.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _(key: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
         out = words[..., 0] | (words[..., 1].astype(np.uint64) << np.uint64(32))
     else:
         out = words.reshape(len(keys), -1)[:, :count]
-    return out.reshape(*key.shape[:-1], *shape)
+    return out.reshape((*key.shape[:-1], *shape))
 
 
 @random_bits.batch

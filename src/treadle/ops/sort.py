@@ -35,13 +35,14 @@ def _comparable(x: Array) -> Array:
 
 def _order(x: Array, axis: int, descending: bool) -> Array:
     x = _comparable(x)
-    if not descending:
+    if descending and x.dtype.kind == "f":  # NaN has no sign: it stays last
+        x = -x
+    if not descending or x.dtype.kind == "f":
         return np.argsort(x, axis=axis, kind="stable")
-    if x.dtype.kind == "f":  # NaN has no sign: it stays last
-        return np.argsort(-x, axis=axis, kind="stable")
     # The least integer has no negative: sort backwards, so that ties come out in their original order.
     backwards = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
-    return np.subtract(x.shape[axis] - 1, np.flip(backwards, axis))
+    out: Array = x.shape[axis] - 1 - np.flip(backwards, axis)
+    return out
 
 
 def _take_along(x: Tensor, order: Tensor, axis: int) -> Tensor:
