@@ -105,7 +105,7 @@ class Graph:
     True
     """
 
-    __slots__ = ("capture_names", "captures", "input_names", "inputs", "name", "nodes", "outputs")
+    __slots__ = ("capture_names", "captures", "derived", "input_names", "inputs", "name", "nodes", "outputs")
 
     def __init__(
         self,
@@ -123,6 +123,7 @@ class Graph:
         self.captures = tuple(captures)
         self.nodes = tuple(nodes)
         self.outputs = tuple(outputs)
+        self.derived: dict[Any, Any] = {}  # what transforms and backends made of it, kept as long as it lives
         given = [*input_names, *(f"x{i}" for i in range(len(input_names), len(self.inputs)))]
         given += [*capture_names, *(f"c{i}" for i in range(len(capture_names), len(self.captures)))]
         unique = _unique_names(given)

@@ -14,6 +14,7 @@ primitive's own name:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from treadle.core.dims import Dim
@@ -188,6 +189,14 @@ class Unknown:
 
     def __repr__(self) -> str:
         return f"Unknown({self.spec})"
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """What the batch rule of a primitive with graphs returns: outputs, and which of them have the batch axis."""
+
+    outputs: Sequence[Any]
+    flags: Sequence[bool]
 
 
 class Opaque:

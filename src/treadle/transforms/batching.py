@@ -10,6 +10,7 @@ from treadle.core import trees
 from treadle.core.dims import Size, same_size
 from treadle.core.errors import ArgumentError, RuleError, ShapeError
 from treadle.core.graph import Graph, Node, Var
+from treadle.core.primitive import Batched
 from treadle.core.spec import Spec, normalize_axis
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import bind_known, literal_tensor, trace
@@ -29,11 +30,10 @@ def batch_node(
     if rule is None:
         raise RuleError(f"the operation `{node.primitive.name}` cannot be batched by td.vmap")
     made = rule(tuple(batched), *inputs, size=size, **node.params)
+    if isinstance(made, Batched):
+        return list(made.outputs), list(made.flags)
     outs = list(made) if node.primitive.multiple else [made]
-    flags = [True] * len(outs)
-    if node.primitive.multiple and len(made) == 2 and isinstance(made[1], list):  # (outputs, flags): control flow
-        outs, flags = list(made[0]), made[1]
-    return outs, flags
+    return outs, [True] * len(outs)
 
 
 def batch_graph(

@@ -281,17 +281,13 @@ def trace_to_graph(function: Callable[..., Any], args: Any, kwargs: Any, creator
     def attempt(call: Call) -> tuple[Graph, Result]:
         recorder = Trace("stage", creator)
         with recorder:
-            leaves = [recorder.input(_spec_of(x)) for x in call.leaves]
+            leaves = [recorder.input(x.spec) for x in call.leaves]
             outcome = call.run(leaves, [recorder.input(v.spec) for v in call.variables.read()])
             result = Result.of(outcome.value)
             outs = [*result.tensors, *outcome.assigned.values()]
             return recorder.finish(function_name(function), outs, call.names())[0], result
 
     return with_rebuild(attempt, function, args, kwargs)  # type: ignore[no-any-return]
-
-
-def _spec_of(x: Tensor) -> Spec:
-    return x.spec
 
 
 def graph(function: Callable[..., Any], *, dynamic: Mapping[str, Any] | None = None) -> Callable[..., Graph]:
