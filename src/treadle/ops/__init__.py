@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from treadle.ops import elementwise
+from treadle.ops import contract, elementwise, index, random, reduce, shape, sort
 
-__all__ = ["elementwise"]
+__all__ = ["contract", "elementwise", "index", "random", "reduce", "shape", "sort"]

@@ -14,6 +14,7 @@ from treadle.ops.elementwise_class import (
     Array,
     Sample,
     binary_cases,
+    binary_errors,
     constant,
     elementwise,
     no_change,
@@ -191,7 +192,7 @@ def _sampled_like_a_remainder(primitive: Primitive) -> None:
             return s.integers(-9, 9, *shape, dtype="int64") * 0.5 + 0.25
 
         def divisor(*shape: int) -> Array:
-            return s.integers(1, 4, *shape, dtype="int64") * s.rng.choice([-0.5, 0.5], shape)
+            return np.asarray(s.integers(1, 4, *shape, dtype="int64") * s.rng.choice([-0.5, 0.5], shape))
 
         yield from binary_cases(s, dividend, divisor)
         yield s.case(s.integers(-9, 9, 2, 1), s.integers(-3, 4, 3))
@@ -213,7 +214,7 @@ minimum.reference(widened(np.minimum))
 
 
 def _kept(kept: Tensor, dx: Any) -> Any:
-    """A tangent where it is kept, else 0. A choice and not a product, so that an infinite tangent can be dropped too."""
+    """A tangent where it is kept, else 0. A choice, not a product: that can drop an infinite tangent."""
     return dx if isinstance(dx, Zero) else select(kept, dx, constant(0, dx))
 
 
@@ -267,9 +268,8 @@ def _(s: Samples) -> Iterator[Sample]:
     yield s.case(s.integers(-9, 9, 5), np.array(-2, np.int32), np.array(3, np.int32))
     yield s.case(np.array([-1.0, 0.0, 1.0]), np.array(-1.0), np.array(1.0), differentiable=False)  # kinks
     yield s.special([np.nan, np.inf, -np.inf, 1.0], [0.0, 0.0, 0.0, np.nan], [1.0, 1.0, 1.0, 2.0])
-    for error in binary_cases(s, s.normal, s.normal):
-        if hasattr(error, "words"):
-            yield s.error(*error.inputs, error.inputs[0], error.error, error.words[0])
+    for error in binary_errors(s, s.normal, s.normal):
+        yield s.error(*error.inputs, error.inputs[0], error.error, error.words[0])
     yield from refuses(s, "bool", arity=3)
 
 

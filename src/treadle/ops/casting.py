@@ -77,7 +77,9 @@ def _(x: Spec, *, dtype: DType) -> Spec:
     stretched("bitcast", (x,), NUMERIC)
     if dtype not in NUMERIC or dtype.bits != x.dtype.bits:
         fitting = ", ".join(d.name for d in NUMERIC if d.bits == x.dtype.bits)
-        raise DTypeError(f"`bitcast` keeps the bits: {x.dtype} has {x.dtype.bits} and may become {fitting}, not {dtype}")
+        raise DTypeError(
+            f"`bitcast` keeps the bits: {x.dtype} has {x.dtype.bits} and may become {fitting}, not {dtype}"
+        )
     return x.with_dtype(dtype)
 
 

@@ -95,7 +95,9 @@ def _remedy(shapes: Sequence[Shape]) -> str:
     """The axis to insert, where one operand's only axis is the other's first: the commonest case."""
     for short, long in (shapes[:2], shapes[1::-1]):
         if len(short) == 1 and len(long) > 1 and short[0] == long[0]:
-            return f". To line {show_shape(short)} up with the first axis: v[:, {', '.join(['None'] * (len(long) - 1))}]"
+            return (
+                f". To line {show_shape(short)} up with the first axis: v[:, {', '.join(['None'] * (len(long) - 1))}]"
+            )
     return ""
 
 
@@ -155,7 +157,7 @@ def no_change(primals: Any, tangents: Any, out: Tensor, **params: Any) -> Zero:
 
 
 def unbroadcast(ct: Tensor, shape: Shape) -> Tensor:
-    """The transpose of stretching: a cotangent summed over the axes that an operand of this shape was stretched along."""
+    """The transpose of stretching: a cotangent summed over the axes that an operand was stretched along."""
     if ct.shape == shape:
         return ct
     from treadle.ops import reduce
@@ -189,7 +191,7 @@ def binary_cases(s: Samples, left: Draw, right: Draw) -> Iterator[Sample]:
     yield from binary_errors(s, left, right)
 
 
-def binary_errors(s: Samples, left: Draw, right: Draw) -> Iterator[Sample]:
+def binary_errors(s: Samples, left: Draw, right: Draw) -> Iterator[ErrorCase]:
     """Operands that disagree in shape or dtype."""
     yield s.error(left(2), right(3), ShapeError, "broadcast", "[2]", "[3]")
     yield s.error(left(2), right(2, 3), ShapeError, "broadcast", "v[:, None]")
@@ -198,7 +200,7 @@ def binary_errors(s: Samples, left: Draw, right: Draw) -> Iterator[Sample]:
     yield s.error(x, y.astype(other), DTypeError, x.dtype.name, np.dtype(other).name, "astype")
 
 
-def refuses(s: Samples, *dtypes: str, arity: int = 1) -> Iterator[Sample]:
+def refuses(s: Samples, *dtypes: str, arity: int = 1) -> Iterator[ErrorCase]:
     """Dtypes that the operation does not take."""
     for dtype in dtypes:
         yield s.error(*(np.ones(2, dtype) for _ in range(arity)), DTypeError, "does not take", dtype)

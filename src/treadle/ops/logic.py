@@ -85,7 +85,7 @@ not_ = elementwise("not_", arity=1, dtypes=BOOL + INTEGER)
 and_ = elementwise("and_", arity=2, dtypes=BOOL + INTEGER)
 or_ = elementwise("or_", arity=2, dtypes=BOOL + INTEGER)
 xor = elementwise("xor", arity=2, dtypes=BOOL + INTEGER)
-# A shift by the number of bits or more, or by less than 0, leaves nothing: 0, or -1 for a negative number shifted right.
+# Shifted by its number of bits or more, or by less than 0, a number becomes 0; or -1, if negative and shifted right.
 shift_left = elementwise("shift_left", arity=2, dtypes=INTEGER)
 shift_right = elementwise("shift_right", arity=2, dtypes=INTEGER)
 
@@ -182,9 +182,10 @@ def _(s: Samples) -> Iterator[Sample]:
     yield s.error(s.normal(3), s.normal(3), s.normal(3), DTypeError, "bool mask", "float64", "mask != 0")
     yield s.error(s.booleans(2), s.normal(3), s.normal(3), ShapeError, "broadcast", "[2] and [3] and [3]")
     for error in binary_errors(s, s.normal, s.normal):
-        yield s.error(s.booleans(), *error.inputs, error.error, error.words[0])  # type: ignore[union-attr]
+        yield s.error(s.booleans(), *error.inputs, error.error, error.words[0])
 
 
 __all__ = [
-    "and_", "eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not_", "or_", "select", "shift_left", "shift_right", "xor",
+    "and_", "eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not_", "or_", "select", "shift_left", "shift_right",
+    "xor",
 ]  # fmt: skip

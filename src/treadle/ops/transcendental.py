@@ -85,22 +85,18 @@ sqrt = _unary("sqrt", np.sqrt, lambda x, out: 0.5 / out, _positive, (-1.0, 1e-30
 rsqrt = _unary("rsqrt", _rsqrt, lambda x, out: -0.5 * out / x, _positive, (-1.0, 1e-30, 1e30))
 
 sin = _unary("sin", np.sin, lambda x, out: cos(x), _normal, (1e4, -1e-9))
-cos = _unary("cos", np.cos, lambda x, out: -sin(x), _normal, (1e4, -1e-9))
+cos: Primitive = _unary("cos", np.cos, lambda x, out: -sin(x), _normal, (1e4, -1e-9))
 tan = _unary("tan", np.tan, lambda x, out: 1 + out * out, _within(-1.2, 1.2), (1e-9,))
 asin = _unary("asin", np.arcsin, lambda x, out: rsqrt((1 - x) * (1 + x)), _within(-0.9, 0.9), (1.0, -1.0, 1.5))
 acos = _unary("acos", np.arccos, lambda x, out: -rsqrt((1 - x) * (1 + x)), _within(-0.9, 0.9), (1.0, -1.0, 1.5))
 atan = _unary("atan", np.arctan, lambda x, out: 1 / (1 + x * x), _normal, (1e9, -1e9))
 
 sinh = _unary("sinh", np.sinh, lambda x, out: cosh(x), _normal, (1000.0, -1000.0, 1e-9))
-cosh = _unary("cosh", np.cosh, lambda x, out: sinh(x), _normal, (1000.0, -1000.0))
+cosh: Primitive = _unary("cosh", np.cosh, lambda x, out: sinh(x), _normal, (1000.0, -1000.0))
 tanh = _unary("tanh", np.tanh, lambda x, out: (1 - out) * (1 + out), _normal, (1000.0, -1000.0, 1e-9))
 asinh = _unary("asinh", np.arcsinh, lambda x, out: rsqrt(1 + x * x), _normal, (1e9, -1e9, 1e-9))
-acosh = _unary(
-    "acosh", np.arccosh, lambda x, out: rsqrt((x - 1) * (x + 1)), _within(1.3, 4.0), (1.0, 0.5, 1e9)
-)
-atanh = _unary(
-    "atanh", np.arctanh, lambda x, out: 1 / ((1 - x) * (1 + x)), _within(-0.9, 0.9), (1.0, -1.0, 1.5, 1e-9)
-)
+acosh = _unary("acosh", np.arccosh, lambda x, out: rsqrt((x - 1) * (x + 1)), _within(1.3, 4.0), (1.0, 0.5, 1e9))
+atanh = _unary("atanh", np.arctanh, lambda x, out: 1 / ((1 - x) * (1 + x)), _within(-0.9, 0.9), (1.0, -1.0, 1.5, 1e-9))
 
 
 integer_power = elementwise("integer_power", arity=1, dtypes=NUMERIC)
@@ -153,7 +149,7 @@ def _(s: Samples) -> Iterator[Sample]:
     yield s.special([*_EXTREMES, 1.0, -1.0], exponent=3)
     yield s.error(s.integers(1, 5, 3), ArgumentError, "int32", "-2", "astype", exponent=-2)
     for error in refuses(s, "bool"):
-        yield s.error(*error.inputs, error.error, *error.words, exponent=2)  # type: ignore[union-attr]
+        yield s.error(*error.inputs, error.error, *error.words, exponent=2)
 
 
 # Integers: a negative exponent rounds towards zero, so it gives 0 but for the bases 1 and -1.
