@@ -74,7 +74,8 @@ def _(x: Array, y: Array, *, batch: Pairs, axes: Pairs) -> Array:
     summed = math.prod(x.shape[a] for a in axes[0])
     left = widened(x).transpose(batch[0] + x_free + axes[0]).reshape(*lead, rows, summed)
     right = widened(y).transpose(batch[1] + axes[1] + y_free).reshape(*lead, summed, columns)
-    return np.matmul(left, right).reshape(shape).astype(x.dtype, copy=False)
+    out: Array = np.matmul(left, right).reshape(shape).astype(x.dtype, copy=False)
+    return out
 
 
 @contract.transpose
