@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from treadle.ops import contract, elementwise, index, random, reduce, shape, sort
+from treadle.ops import contract, conv, cumulative, elementwise, index, random, reduce, shape, sort, window
 
-__all__ = ["contract", "elementwise", "index", "random", "reduce", "shape", "sort"]
+__all__ = ["contract", "conv", "cumulative", "elementwise", "index", "random", "reduce", "shape", "sort", "window"]
