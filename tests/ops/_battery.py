@@ -41,6 +41,12 @@ TESTED_ELSEWHERE = {
     "host_call": "calls Python: tests/ops/test_host.py",
 }
 
+# Additive in all inputs, however many: `Primitive.additive` cannot list them.
+VARIADIC = ("concatenate",)
+
+# The last axis of their indices says how many axes they index: a Dim there is wrong, not undecided.
+COUNTS_AXES = ("gather", "scatter")
+
 # Any one input will do, of any shape and dtype.
 REFUSE_NOTHING = ("cast", "stop_gradient")
 
@@ -191,7 +197,11 @@ def examples(at: At, batched: Sequence[bool], size: int) -> list[list[Array]]:
     def variant(x: Array, k: int, roll: bool) -> Array:
         if x.dtype.kind == "f":
             return x * (1 + 0.01 * k)
-        return np.roll(x, k, axis=0) if roll and x.ndim else x
+        if not roll:
+            return x
+        if x.dtype.kind in "iu" and x.ndim < 2 and np.all(x.ravel()[1:] >= x.ravel()[:-1]):
+            return x + x.dtype.type(k)  # what is sorted may have to be
+        return np.roll(x, k, axis=0) if x.ndim else x ^ bool(k % 2)
 
     def make(roll: bool) -> list[list[Array]]:
         pairs = list(zip(at.case.inputs, batched, strict=True))

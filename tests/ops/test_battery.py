@@ -18,10 +18,12 @@ from tests.ops._battery import (
     ATOL,
     BACKENDS,
     CASES,
+    COUNTS_AXES,
     ERRORS,
     NOT_DIFFERENTIABLE,
     RTOL,
     TESTED_ELSEWHERE,
+    VARIADIC,
     Array,
     At,
     as_tuple,
@@ -43,7 +45,7 @@ from tests.ops._battery import (
     with_dims,
 )
 from treadle.core.dtypes import DType, as_dtype, bfloat16, float16, float32, float64
-from treadle.core.errors import DimError
+from treadle.core.errors import DimError, ShapeError
 from treadle.core.primitive import PRIMITIVES, Primitive, Unknown, Zero
 from treadle.testing.samples import Case
 
@@ -219,19 +221,23 @@ def test_jvp_keeps_the_dtype(at: At) -> None:
                 np.testing.assert_allclose(number_of(t), number_of(e), rtol=2e-4, atol=2e-5)
 
 
-def _linear_subsets(primitive: Primitive) -> list[tuple[int, ...]]:
+def _additive(at: At) -> Sequence[int]:
+    return range(len(at.case.inputs)) if at.primitive.name in VARIADIC else at.primitive.additive
+
+
+def _linear_subsets(at: At) -> list[tuple[int, ...]]:
     """The inputs that a transpose rule may be asked for together."""
-    if primitive.additive:
-        return [c for k in range(1, len(primitive.additive) + 1) for c in combinations(primitive.additive, k)]
-    return [(i,) for i in primitive.multilinear]
+    additive = _additive(at)
+    jointly = [c for k in range(1, len(additive) + 1) for c in combinations(additive, k)]
+    return jointly + [(i,) for i in at.primitive.multilinear]
 
 
 def _linear_cases() -> list[Any]:
     return [
         pytest.param(at, subset, id=f"{at}-wrt{','.join(map(str, subset))}")
         for at in DIFFERENTIABLE
-        if at.primitive.is_linear and "transpose" in at.primitive.rules
-        for subset in _linear_subsets(at.primitive)
+        if "transpose" in at.primitive.rules
+        for subset in _linear_subsets(at)
         if set(subset) <= set(at.floating)
     ]
 
@@ -244,7 +250,7 @@ def test_transpose_by_dot_product(at: At, subset: tuple[int, ...]) -> None:
     rng, primitive, params = at.rng, at.primitive, at.case.params
     u = {i: direction(rng, at.case.inputs[i]) for i in subset}
     # The other additive inputs are known, and the map's constant part must not count.
-    at_zero = [x * 0 if i in primitive.additive else x for i, x in enumerate(at.case.inputs)]
+    at_zero = [x * 0 if i in _additive(at) else x for i, x in enumerate(at.case.inputs)]
     outs = run(primitive, [u.get(i, x) for i, x in enumerate(at_zero)], params)
     cts = [direction(rng, o) for o in outs]
     inputs = [Unknown(x.spec) if i in subset else x for i, x in enumerate(tensors(at.case.inputs))]
@@ -343,7 +349,7 @@ def test_shape_rule_with_dims(primitive: Primitive) -> None:
             tried += 1
             try:
                 outs = primitive.infer(*dynamic, **params)
-            except DimError as e:
+            except (ShapeError if primitive.name in COUNTS_AXES else DimError) as e:
                 assert any(name in str(e) for name in sizes), f"{at}: {e}"
                 continue
             decided += 1
