@@ -114,7 +114,8 @@ def _rows(x: Array, indices: Array, batch_dims: int, mode: str) -> tuple[Array, 
         rows += np.clip(_int64(indices[..., j]), 0, max(n - 1, 0))
     block = int(np.prod(sizes, dtype=np.int64))
     if batch_dims:
-        rows = rows.reshape(batch, -1) + block * np.arange(batch)[:, None]
+        each = int(np.prod(indices.shape[batch_dims:-1], dtype=np.int64))
+        rows = rows.reshape(batch, each) + block * np.arange(batch)[:, None]
     rest = int(np.prod(x.shape[batch_dims + k :], dtype=np.int64))
     return rows.ravel(), valid, (batch * block, rest)
 
