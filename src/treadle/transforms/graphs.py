@@ -16,8 +16,10 @@ from treadle.core.primitive import Zero
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay, trace
-from treadle.transforms import batching, forward, linearize
+from treadle.transforms import batching, forward
 from treadle.transforms.derivative import instantiate, is_zero
+from treadle.transforms.linearize import LinearMap, linearize
+from treadle.transforms.linearize import transpose_graph as transpose_of
 
 _T = TypeVar("_T")
 Flags = tuple[bool, ...]
@@ -86,11 +88,11 @@ class Linearized:
 @_remembered
 def linearize_graph(graph: Graph, nonzero: Flags, force: Flags) -> Linearized:
     """Split a graph into what runs forward and what is linear in tangents."""
-    kept: list[linearize.LinearMap] = []
+    kept: list[LinearMap] = []
     passed: list[int | None] = []
 
     def run(*primals: Tensor) -> list[Tensor]:
-        outs, linear = linearize.linearize(graph, primals, (), nonzero)
+        outs, linear = linearize(graph, primals, (), nonzero)
         kept.append(linear)
         own = {id(x): i for i, x in enumerate(primals)}
         passed.extend(own.get(id(x)) for x in linear.residuals)
@@ -118,7 +120,7 @@ def transpose_graph(graph: Graph, unknown: Flags) -> Graph:
     n = len(known_specs)
 
     def run(*xs: Tensor) -> list[Tensor]:
-        made = linearize.transpose_graph(graph, xs[:n], unknown, xs[n:])
+        made = transpose_of(graph, xs[:n], unknown, xs[n:])
         return [instantiate(t) for t in made]
 
     names = [m for m, u in zip(graph.input_names, unknown, strict=True) if not u]
