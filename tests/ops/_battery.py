@@ -14,7 +14,7 @@ from treadle.core import registry
 from treadle.core.dims import Dim, Size
 from treadle.core.dtypes import bfloat16, float16, float32, float64
 from treadle.core.errors import DTypeError, OutOfRangeError
-from treadle.core.primitive import Primitive, Zero, all_primitives
+from treadle.core.primitive import Batched, Primitive, Zero, all_primitives
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor, concrete
 from treadle.testing.samples import Case, ErrorCase, Samples
@@ -34,12 +34,12 @@ NOT_DIFFERENTIABLE = {
     "random_bits": "of integer keys",
 }
 
-# Their parameters are graphs, functions or effects: samples of arrays cannot describe them. Each has tests of its own.
-TESTED_ELSEWHERE = {
-    **dict.fromkeys(("cond", "while_loop", "scan", "call"), "holds graphs: tests/ops/test_control.py"),
-    **dict.fromkeys(("custom_jvp", "custom_vjp", "linear_call"), "holds graphs: tests/transforms/test_custom.py"),
-    "host_call": "calls Python: tests/ops/test_host.py",
-}
+# The graphs and functions among their parameters have one dtype and shape: their cases run at float64 alone, without
+# Dims. Everything else holds for them too.
+FIXED_DTYPE = ("call", "cond", "custom_jvp", "custom_vjp", "host_call", "linear_call", "scan", "while_loop")
+
+# No cases of their own: what they are part of has them.
+NO_CASES = {"linear_call": "made by the linearization of custom_vjp"}
 
 # Additive in all inputs, however many: `Primitive.additive` cannot list them.
 VARIADIC = ("concatenate",)
@@ -75,7 +75,7 @@ class At:
 
 
 def covered() -> list[Primitive]:
-    return [p for p in all_primitives() if p.name not in TESTED_ELSEWHERE]
+    return list(all_primitives())
 
 
 def samples_of(primitive: Primitive) -> list[Case | ErrorCase]:
@@ -107,7 +107,7 @@ def missing_rules(primitive: Primitive) -> list[str]:
     missing = [kind for kind in ("shape", "reference", "samples") if kind not in primitive.rules]
     found = samples_of(primitive)
     cases = [c for c in found if isinstance(c, Case)]
-    if not cases:
+    if not cases and primitive.name not in NO_CASES:
         missing.append("a sample case")
     takes_inputs = any(c.inputs for c in cases)
     if takes_inputs and "batch" not in primitive.rules:
@@ -115,7 +115,8 @@ def missing_rules(primitive: Primitive) -> list[str]:
     if takes_inputs and primitive.name not in REFUSE_NOTHING and not any(isinstance(c, ErrorCase) for c in found):
         missing.append("a sample of wrong inputs")
     has_derivative = "jvp" in primitive.rules or (primitive.is_linear and "transpose" in primitive.rules)
-    if primitive.name not in NOT_DIFFERENTIABLE and not has_derivative:
+    exempt = primitive.name in NOT_DIFFERENTIABLE or primitive.name in NO_CASES
+    if not exempt and not has_derivative:
         missing.append("derivative")
     return missing
 
@@ -141,6 +142,16 @@ def run(primitive: Primitive, arrays: Sequence[Array], params: dict[str, Any], b
 
 def as_tuple(primitive: Primitive, out: Any) -> tuple[Any, ...]:
     return tuple(out) if primitive.multiple else (out,)
+
+
+def batched_outputs(primitive: Primitive, out: Any, size: int) -> list[Array]:
+    """A batch rule's outputs, all with the batch on axis 0."""
+    if not isinstance(out, Batched):
+        return [o.numpy() for o in as_tuple(primitive, out)]
+    return [
+        o.numpy() if flag else np.broadcast_to(o.numpy(), (size, *o.shape))
+        for o, flag in zip(out.outputs, out.flags, strict=True)
+    ]
 
 
 def number_of(t: Any) -> Array:

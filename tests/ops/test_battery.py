@@ -20,13 +20,16 @@ from tests.ops._battery import (
     CASES,
     COUNTS_AXES,
     ERRORS,
+    FIXED_DTYPE,
+    NO_CASES,
     NOT_DIFFERENTIABLE,
+    REFUSE_NOTHING,
     RTOL,
-    TESTED_ELSEWHERE,
     VARIADIC,
     Array,
     At,
     as_tuple,
+    batched_outputs,
     batched_subsets,
     covered,
     differentiable,
@@ -83,14 +86,14 @@ def test_the_table_of_exceptions_is_true(name: str) -> None:
     assert not primitive.is_linear
 
 
-def test_what_is_tested_elsewhere_exists() -> None:
-    assert set(TESTED_ELSEWHERE) <= set(PRIMITIVES)
+@pytest.mark.parametrize("name", [*FIXED_DTYPE, *VARIADIC, *COUNTS_AXES, *REFUSE_NOTHING, *NO_CASES])
+def test_the_tables_name_primitives(name: str) -> None:
+    assert name in PRIMITIVES
 
 
 @pytest.mark.parametrize("primitive", covered(), ids=lambda p: p.name)
 def test_samples_are_the_same_every_time(primitive: Primitive) -> None:
     for a, b in zip(samples_of(primitive), samples_of(primitive), strict=True):
-        assert str(a) == str(b)
         for x, y in zip(a.inputs, b.inputs, strict=True):
             np.testing.assert_array_equal(x, y)
 
@@ -100,7 +103,7 @@ def test_samples_are_the_same_every_time(primitive: Primitive) -> None:
 
 def _at_dtypes(at: At) -> list[DType]:
     """The dtypes that a case can run at: one, if no input is cast."""
-    if not at.floating:
+    if not at.floating or at.primitive.name in FIXED_DTYPE:
         return [float64]
     return [d for d in DTYPES if takes(at.primitive, at.case.at(d).inputs, at.case.params)]
 
@@ -115,7 +118,11 @@ def test_reference_has_the_spec_of_the_shape_rule(at: At) -> None:
 
 
 def test_floating_cases_run_at_float32_and_float64() -> None:
-    refused = [str(at) for at in CASES if at.floating and not {float32, float64} <= set(_at_dtypes(at))]
+    refused = [
+        str(at)
+        for at in CASES
+        if at.floating and at.primitive.name not in FIXED_DTYPE and not {float32, float64} <= set(_at_dtypes(at))
+    ]
     assert refused == []
 
 
@@ -275,7 +282,11 @@ def _as_function(at: At) -> Any:
     return function
 
 
-@pytest.mark.parametrize("at", DIFFERENTIABLE, ids=str)
+# A loop of unknown length has forward mode only.
+REVERSIBLE = [at for at in DIFFERENTIABLE if at.case.params.get("max_steps", 0) is not None]
+
+
+@pytest.mark.parametrize("at", REVERSIBLE, ids=str)
 def test_reverse_mode_by_dot_product(at: At) -> None:
     """⟨ct, J v⟩ = ⟨Jᵀ ct, v⟩: the derivative rule is linear in the tangents, and made of what can be transposed."""
     rng = at.rng
@@ -328,16 +339,14 @@ def test_batch_rule_against_a_loop(at: At, batched: tuple[bool, ...]) -> None:
     stacked = [
         tensor(np.stack([inputs[i] for inputs in each]) if b else at.case.inputs[i]) for i, b in enumerate(batched)
     ]
-    outs = as_tuple(
-        at.primitive, at.primitive.rule("batch")(batched, *stacked, size=size, **at.case.params)
-    )
-    for k, out in enumerate(outs):
+    made = at.primitive.rule("batch")(batched, *stacked, size=size, **at.case.params)
+    for k, out in enumerate(batched_outputs(at.primitive, made, size)):
         expected = np.stack([o[k] for o in one_by_one])
-        assert out.spec == tensor(expected).spec
-        np.testing.assert_allclose(out.numpy(), expected, rtol=1e-12, atol=1e-13)
+        assert (out.shape, out.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("primitive", covered(), ids=lambda p: p.name)
+@pytest.mark.parametrize("primitive", [p for p in covered() if p.name not in FIXED_DTYPE], ids=lambda p: p.name)
 def test_shape_rule_with_dims(primitive: Primitive) -> None:
     """Sizes replaced by Dims, the shape rule gives what it gives for the sizes, or says which Dim leaves it undecided."""
     tried = decided = 0
@@ -349,7 +358,7 @@ def test_shape_rule_with_dims(primitive: Primitive) -> None:
             tried += 1
             try:
                 outs = primitive.infer(*dynamic, **params)
-            except (ShapeError if primitive.name in COUNTS_AXES else DimError) as e:
+            except ShapeError if primitive.name in COUNTS_AXES else DimError as e:
                 assert any(name in str(e) for name in sizes), f"{at}: {e}"
                 continue
             decided += 1
