@@ -14,6 +14,7 @@
     ├── RuleError (NotImplementedError)  a primitive lacks the rule that a transform needs
     ├── NonFiniteError (ArithmeticError) a loss or value became NaN or infinite
     ├── SaveError (RuntimeError)         weights or checkpoints that cannot be written or do not fit
+    ├── DataError (ValueError)           a data set's file that is damaged or not what it should be
     └── MissingExtraError (ImportError)  an optional dependency is not installed
 """
 
@@ -92,6 +93,10 @@ class NonFiniteError(TreadleError, ArithmeticError):
 
 class SaveError(TreadleError, RuntimeError):
     """Weights or checkpoints that cannot be written, are damaged, or do not fit the model."""
+
+
+class DataError(TreadleError, ValueError):
+    """A data set's file that is damaged, or is not what it should be."""
 
 
 class MissingExtraError(TreadleError, ImportError):
