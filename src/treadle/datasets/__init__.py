@@ -1,0 +1,7 @@
+"""Small real data sets for examples and tests: nothing is fetched at run time."""
+
+from treadle.datasets._digits import digits
+from treadle.datasets._mnist import mnist10k
+from treadle.datasets._split import Dataset
+
+__all__ = ["Dataset", "digits", "mnist10k"]
