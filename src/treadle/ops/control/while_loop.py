@@ -15,10 +15,11 @@ from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
-from treadle.ops.control import scan as scans
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
 from treadle.ops.control.call import check_inputs, instantiate, run
 from treadle.ops.control.cond import _primitive as cond_primitive
+from treadle.ops.control.scan import _Order
+from treadle.ops.control.scan import _primitive as scan_primitive
 
 _primitive = Primitive("while_loop", multiple=True)
 
@@ -124,7 +125,7 @@ def _(
         )
     k = condition_consts + body_consts
     step = _guarded_step(condition, body, condition_consts, body_consts)
-    rule = scans._primitive.rule("linearize")
+    rule = scan_primitive.rule("linearize")
     made = rule(
         primals,
         tangents,
@@ -293,7 +294,7 @@ def while_loop(
             f"{dict(zip(new.structure.paths(), new.specs, strict=True))}"
         )
     n, k = len(start.tensors), len(traced.captured)
-    order = scans._Order([("s", n), ("c", k)])
+    order = _Order([("s", n), ("c", k)])
     graphs = [order.permute_inputs(g, ["c", "s"]) for g in traced.graphs]
     outs = _primitive(
         *traced.captured,
