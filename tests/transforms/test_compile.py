@@ -1,0 +1,264 @@
+"""compile: what is traced when, Dims, static arguments, assigned variables, messages."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import treadle as td
+from treadle.core.stateful import Parameter, State, Stateful
+
+
+class Counter(Stateful):
+    def __init__(self) -> None:
+        self.weight = Parameter(td.asarray([1.0, 2.0]))
+        self.count = State(td.asarray(0))
+        self.parts = [State(td.asarray(5.0))]
+        self.label = "a"
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        self.count = self.count + 1
+        self.parts[0] = self.parts[0] * 2
+        return (x * self.weight).sum()
+
+
+def test_traced_once_for_each_kind_of_argument() -> None:
+    f = td.compile(lambda x, k=1: x * k)
+    with td.testing.assert_compiles(1):
+        f(td.ones(3))
+        f(td.zeros(3))
+    with td.testing.assert_compiles(3):
+        f(td.ones(4))
+        f(td.ones(3, dtype=td.float64))
+        f(td.ones(3), k=2)
+    with td.testing.assert_compiles(0):
+        assert f(td.ones(3), k=2).tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(AssertionError, match="traced 0 times, and 1"), td.testing.assert_compiles(1):
+        f(td.ones(3))
+
+
+def test_bools_and_ints_do_not_share_a_version() -> None:
+    f = td.compile(lambda x, k: x + (10 if k is True else 1))
+    assert f(td.zeros(1), 1).item() == 1.0
+    assert f(td.zeros(1), True).item() == 10.0
+
+
+def test_assigned_variables_are_written_back() -> None:
+    c = Counter()
+    f = td.compile(lambda m, x: m(x))
+    for k in range(3):
+        assert f(c, td.asarray([1.0, 1.0])).item() == 3.0
+        assert c.count.item() == k + 1
+    assert c.parts[0].item() == 40.0
+    assert f.traces == 1
+    assert isinstance(c.count, State)
+    assert isinstance(c.weight, Parameter)
+
+
+def test_new_parameters_are_seen_without_tracing_again() -> None:
+    c = Counter()
+    f = td.compile(lambda m, x: m(x))
+    f(c, td.ones(2))
+    c.weight = td.asarray([10.0, 10.0])
+    assert f(c, td.ones(2)).item() == 20.0
+    assert f.traces == 1
+    c.label = "b"  # decides, for all we know, how the object computes
+    f(c, td.ones(2))
+    assert f.traces == 2
+
+
+def test_a_module_as_the_function_itself() -> None:
+    c = Counter()
+    f = td.compile(c)
+    assert f(td.ones(2)).item() == 3.0
+    assert c.count.item() == 1
+    c.weight = td.asarray([0.0, 1.0])
+    assert f(td.ones(2)).item() == 1.0
+
+
+def test_a_module_that_is_only_closed_over_raises() -> None:
+    c = Counter()
+    with pytest.raises(td.errors.TraceError, match=r"parameter f32\[2\].*step\(model, x\)"):
+        td.compile(lambda x: (x * c.weight).sum())(td.ones(2))
+
+
+def test_an_exception_leaves_the_module_as_it_was() -> None:
+    c = Counter()
+
+    def f(m: Counter, x: td.Tensor) -> td.Tensor:
+        m(x)
+        raise RuntimeError("stop")
+
+    for g in (td.compile(f), td.grad(f)):
+        with pytest.raises(RuntimeError, match="stop"):
+            g(c, td.ones(2))
+        assert c.count.item() == 0
+        assert c.weight.is_concrete
+        assert not c.weight.is_symbolic
+
+
+def test_grad_of_a_module_is_a_dict_of_its_parameters() -> None:
+    c = Counter()
+    value, grads = td.value_and_grad(lambda m, x: m(x))(c, td.asarray([3.0, 4.0]))
+    assert value.item() == 11.0
+    assert {k: v.tolist() for k, v in grads.items()} == {"weight": [3.0, 4.0]}
+    assert c.count.item() == 1
+    assert not c.count.is_symbolic
+    both = td.compile(lambda m, x: td.value_and_grad(lambda n: n(x))(m))(c, td.asarray([3.0, 4.0]))
+    assert both[1]["weight"].tolist() == [3.0, 4.0]
+    assert c.count.item() == 2
+
+
+class Lazy(Stateful):
+    """Makes its variables at the first call, as unbuilt layers do."""
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        if not hasattr(self, "weight"):
+            from treadle.core.tracing import untraced
+
+            with untraced():
+                self.weight = Parameter(td.ones(x.shape[-1]))
+                self.moments = {"m": State(td.zeros(x.shape[-1]))}
+        self.moments["m"] = self.moments["m"] + x
+        return (x * self.weight).sum()
+
+
+@pytest.mark.parametrize("wrap", ["grad", "compile", "both"])
+def test_layers_built_on_the_way_are_arguments_at_once(wrap: str) -> None:
+    m, x = Lazy(), td.asarray([2.0, 3.0])
+    if wrap == "grad":
+        grads = td.grad(lambda m, x: m(x))(m, x)
+    elif wrap == "compile":
+        assert td.compile(lambda m, x: m(x))(m, x).item() == 5.0
+        grads = {"weight": x}
+    else:
+        grads = td.compile(td.grad(lambda m, x: m(x)))(m, x)
+    assert grads["weight"].tolist() == [2.0, 3.0]
+    assert m.weight.tolist() == [1.0, 1.0]
+    assert m.moments["m"].tolist() == [2.0, 3.0]  # assigned once, though traced twice
+
+
+def test_tied_tensors_stay_tied() -> None:
+    class Tied(Stateful):
+        def __init__(self) -> None:
+            self.a = Parameter(td.asarray(2.0))
+            self.b = self.a
+
+    m = Tied()
+    assert list(m.variables()) == ["a"]
+    assert td.grad(lambda m: m.a * m.b)(m)["a"].item() == 4.0
+    m.assign({"a": td.asarray(5.0)})
+    assert m.b.item() == 5.0
+
+
+def test_dims_one_version_for_all_sizes() -> None:
+    f = td.compile(
+        lambda x, y: (td.softmax(x @ y, axis=-1).mean(axis=0), x.reshape(-1), td.concat([x, x]), x[1:]),
+        dynamic={"x": ("batch", None)},
+    )
+    y = td.ones((3, 2))
+    for n in (1, 5, 2):
+        x = td.ones((n, 3))
+        a, b, c, d = f(x, y)
+        assert (a.shape, b.shape, c.shape, d.shape) == ((2,), (3 * n,), (2 * n, 3), (n - 1, 3))
+        np.testing.assert_allclose(a.numpy(), [0.5, 0.5])
+    assert f.traces == 1
+    assert "batch" in str(f.graph(td.ones((4, 3)), y))
+
+
+def test_dims_that_meet_unequal_or_differ_raise() -> None:
+    f = td.compile(lambda x, y: x + y, dynamic={"x": ("n",), "y": ("m",)})
+    with pytest.raises(td.errors.DimError, match="same name in dynamic="):
+        f(td.ones(3), td.ones(3))
+    g = td.compile(lambda x, y: x + y, dynamic={"x": ("n",), "y": ("n",)})
+    assert g(td.ones(3), td.ones(3)).shape == (3,)
+    with pytest.raises(td.errors.ShapeError, match="y has size 4 on axis 0, where n = 3"):
+        g(td.ones(3), td.ones(4))
+    with pytest.raises(td.errors.ArgumentError, match="2 entries, but it is f32"):
+        td.compile(lambda x: x, dynamic={"x": ("n", None)})(td.ones(3))
+    with pytest.raises(td.errors.ArgumentError, match="names 'z'"):
+        td.compile(lambda x: x, dynamic={"z": ("n",)})
+
+
+def test_gradients_with_dims() -> None:
+    f = td.compile(td.grad(lambda w, x: ((x @ w) ** 2).mean()), dynamic={"x": ("batch", None)})
+    w = td.asarray([1.0, 2.0])
+    for n in (2, 7):
+        x = td.asarray(np.random.default_rng(n).standard_normal((n, 2)).astype(np.float32))
+        expected = td.grad(lambda w, x: ((x @ w) ** 2).mean())(w, x)
+        np.testing.assert_allclose(f(w, x).numpy(), expected.numpy(), rtol=1e-5)
+    assert f.traces == 1
+
+
+def test_a_size_that_changes_again_and_again_is_reported_once() -> None:
+    f = td.compile(lambda x: x + 1)
+    with pytest.warns(td.RetraceWarning, match=r"'x' changed size on axis 0: 1, 2, 3, 4, 5, 6.*dynamic=\{\"x\"") as seen:
+        for n in range(1, 12):
+            f(td.ones(n))
+    assert len(seen) == 1
+    g = td.compile(lambda x, k: x + k)
+    with pytest.warns(td.RetraceWarning, match="Python number at.*td.asarray"):
+        for k in range(10):
+            g(td.ones(1), k)
+
+
+def test_eval_shape_needs_no_numbers() -> None:
+    out = td.eval_shape(lambda x: {"y": x @ td.ones((3, 4))})(td.Spec((td.Dim("n"), 3), td.float32))
+    assert str(out["y"]) == "f32[n,4]"
+
+
+def test_graph_has_names_lines_and_scopes() -> None:
+    def loss(p: dict[str, Any], x: td.Tensor) -> td.Tensor:
+        with td.scope("head"):
+            return (x @ p["w"]).sum()
+
+    g = td.graph(loss)({"w": td.ones((3, 2))}, td.ones((5, 3)))
+    assert g.input_names == ("p.w", "x")
+    assert str(g).startswith("graph loss(p.w: f32[3,2], x: f32[5,3]) -> f32[]")
+    assert g.nodes[0].scope == "head"
+    assert g.nodes[0].source.file.endswith("test_compile.py")
+
+
+def test_a_captured_array_is_an_input_not_a_copy() -> None:
+    big = td.ones((100, 100))
+    g = td.graph(lambda x: x @ big)(td.ones((2, 100)))
+    assert len(g.captures) == 1
+    assert str(g.captures[0].spec) == "f32[100,100]"
+
+
+def test_symbols_do_not_keep_values_alive() -> None:
+    x = td.ones(1000)
+    r = weakref.ref(x)
+    f = td.compile(lambda y: y * 2)
+    f(x)
+    td.grad(lambda y: (y * y).sum())(x)
+    del x
+    gc.collect()
+    assert r() is None
+
+
+def test_threads_trace_independently() -> None:
+    f = td.compile(lambda x: td.grad(lambda y: (y**2).sum())(x))
+    results: list[Any] = []
+
+    def work(k: int) -> None:
+        for n in range(1, 6):
+            results.append((n, k, f(td.full(n, float(k))).tolist()))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(results) == 20
+    assert all(r == [2.0 * k] * n for n, k, r in results)
+
+
+def test_unknown_backends_are_refused() -> None:
+    with pytest.raises(td.errors.ArgumentError, match="no backend 'cuda'"):
+        td.compile(lambda x: x, backend="cuda")(td.ones(1))
