@@ -174,7 +174,7 @@ def _(x: Spec, *, shape: Shape) -> Spec:
 
 
 def _count(shape: Shape) -> str:
-    product = "*".join(f"({n})" if isinstance(n, Dim) else str(n) for n in shape)
+    product = "*".join(str(n) if str(n).isalnum() else f"({n})" for n in shape)
     return f"{product} = {size_of(shape)}" if len(shape) > 1 else str(size_of(shape))
 
 
