@@ -27,7 +27,9 @@ Array = np.ndarray[Any, Any]
 
 random_bits = Primitive("random_bits")
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_ROTATIONS = tuple(
+    tuple((np.uint32(r), np.uint32(32 - r)) for r in group) for group in ((13, 15, 26, 6), (17, 29, 16, 24))
+)
 _PARITY = np.uint32(0x1BD11BDA)
 _CHUNK = 1 << 15  # counters at a time: what the rounds touch stays in the cache
 
@@ -37,11 +39,11 @@ def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Ar
     schedule = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
     x, y = counter[0] + schedule[0], counter[1] + schedule[1]
     for group in range(5):
-        for r in _ROTATIONS[group % 2]:
+        for left, right in _ROTATIONS[group % 2]:
             x += y
-            high = y >> np.uint32(32 - r)
-            y <<= np.uint32(r)
-            y |= high
+            wrapped = y >> right
+            y <<= left
+            y |= wrapped
             y ^= x
         x += schedule[(group + 1) % 3]
         y += schedule[(group + 2) % 3] + np.uint32(group + 1)
