@@ -138,6 +138,21 @@ from treadle.array.running import cumulative_max, cumulative_prod, cumulative_su
 from treadle.array.searching import argmax, argmin, nonzero, searchsorted, take, take_along_axis, where
 from treadle.array.sets import isin, unique_all, unique_counts, unique_inverse, unique_values
 from treadle.array.sorting import argsort, sort, top_k
+from treadle.core.dtypes import (
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from treadle.core.dtypes import bool_ as bool
 
 __array_api_version__ = "2024.12"
 e = _math.e
@@ -169,12 +184,14 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "bfloat16",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "bool",
     "broadcast_arrays",
     "broadcast_to",
     "can_cast",
@@ -206,6 +223,9 @@ __all__ = [
     "finfo",
     "flatten",
     "flip",
+    "float16",
+    "float32",
+    "float64",
     "floor",
     "floor_divide",
     "from_dlpack",
@@ -217,6 +237,10 @@ __all__ = [
     "hypot",
     "iinfo",
     "inf",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
     "isdtype",
     "isfinite",
     "isin",
@@ -306,6 +330,10 @@ __all__ = [
     "tril",
     "triu",
     "trunc",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
     "unique_all",
     "unique_counts",
     "unique_inverse",

@@ -166,7 +166,8 @@ def _aligned(name: str, plan: Plan, values: Tensor, target: Shape, ndim: int) ->
         values = stretch(values, final)
     except ShapeError as e:
         raise type(e)(
-            f"{name}: the values {show_shape(values.shape)} do not broadcast to {show_shape(final)}, the shape of x[key]"
+            f"{name}: the values {show_shape(values.shape)} do not broadcast to {show_shape(final)}, "
+            "the shape of x[key]"
         ) from None
     permuted = tuple(plain[a] for a in order)
     values = values if values.shape == permuted else apply(shape_ops.reshape, values, shape=permuted)
@@ -205,8 +206,8 @@ def _multiply(x: Tensor, where: Tensor, values: Tensor, mode: str) -> Tensor:
     """x `[n1..nk, rest...]` times values `[I..., rest...]` at `[I..., k]`.
 
     scatter has no product. So the values are sorted by place; a running product within each run of equal places (a
-    segmented scan in log2 steps: Hillis and Steele, Data parallel algorithms, CACM 29 (1986)) leaves the whole product at
-    each run's end; and of the results that are then written, the last of each place stays.
+    segmented scan in log2 steps: Hillis and Steele, Data parallel algorithms, CACM 29 (1986)) leaves the whole product
+    at each run's end; and of the results that are then written, the last of each place stays.
     """
     k = where.shape[-1]
     assert isinstance(k, int)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias, Union
 
+import ml_dtypes
 import numpy as np
 
 from treadle.core import dtypes
@@ -288,8 +289,12 @@ def is_zero(n: Size) -> bool:
     return isinstance(n, int) and n == 0
 
 
+def limits(dtype: DType) -> Any:
+    """NumPy's finfo of a floating-point dtype, bfloat16 included."""
+    finfo: Any = ml_dtypes.finfo  # it has no type information
+    return finfo(dtype.numpy)
+
+
 def eps(dtype: DType) -> float:
     """The distance from 1 to the next larger number."""
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(dtype.numpy).eps)
+    return float(limits(dtype).eps)

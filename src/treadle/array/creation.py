@@ -290,7 +290,7 @@ def linspace(
     check_device("linspace", device)
     count = as_size("linspace", static_int("linspace", num, "num"))
     out = dtypes.default_float if dtype is None else as_dtype(dtype)
-    values = np.linspace(_bound("linspace", start), _bound("linspace", stop), count, endpoint=endpoint)  # type: ignore[call-overload]
+    values = np.linspace(_bound("linspace", start), _bound("linspace", stop), count, endpoint=endpoint)
     return concrete(values.astype(out.numpy))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from treadle.array.convert import ArrayLike, as_tensor, cast, check_device, common_dtype, scalar_kind
+from treadle.array.convert import ArrayLike, as_tensor, cast, check_device, common_dtype, constant, limits, scalar_kind
 from treadle.core import dtypes
 from treadle.core.dtypes import DType, as_dtype
 from treadle.core.errors import ArgumentError, DTypeError
@@ -90,14 +90,11 @@ def finfo(type: Any, /) -> FInfo:
     >>> td.finfo(td.float16).max
     65504.0
     """
-    import ml_dtypes
-
     dtype = _dtype_of(type)
     if not dtype.is_floating:
         raise DTypeError(f"finfo is for floating-point dtypes, not {dtype}; td.iinfo is for integers")
-    info = ml_dtypes.finfo(dtype.numpy)
-    numbers = (float(v) for v in (info.eps, info.max, info.min, info.smallest_normal))
-    return FInfo(dtype.bits, *numbers, dtype)
+    info = limits(dtype)
+    return FInfo(dtype.bits, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), dtype)
 
 
 def iinfo(type: Any, /) -> IInfo:
@@ -146,8 +143,6 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
     >>> td.result_type(td.int8, td.uint8), td.result_type(td.float32, 1)
     (treadle.int16, treadle.float32)
     """
-    from treadle.array.convert import constant
-
     given = [
         v if isinstance(v, Tensor | np.ndarray) or scalar_kind(v) else constant(0, as_dtype(v))
         for v in arrays_and_dtypes

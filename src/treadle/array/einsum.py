@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from treadle.array.convert import ArrayLike, apply, operands
 from treadle.array.linalg import contract, diagonal
 from treadle.array.manipulation import permute, reshape
-from treadle.core.dims import Dim, Size, substitute
+from treadle.core.dims import Dim, Size, same_size, substitute
 from treadle.core.errors import ArgumentError, DimError, DTypeError, ShapeError
-from treadle.core.spec import broadcast_shapes, same_size, show_shape
+from treadle.core.spec import broadcast_shapes, show_shape
 from treadle.core.tensor import Tensor
 from treadle.ops import elementwise as ew
 from treadle.ops import reduce as reduce_ops
@@ -30,10 +30,10 @@ class Term:
 def einsum(subscripts: str, /, *arrays: ArrayLike) -> Tensor:
     """Sum of products over named axes: `"bij,bjk->bik"` multiplies matrices.
 
-    Each operand's letters name its axes; axes of the same letter have the same size and go together. Letters behind `->`
-    are the result's axes, all others are summed. Without `->` the result has the letters that occur once, sorted. A letter
-    twice in one operand is its diagonal. `...` stands for any axes, which broadcast. Three and more operands are multiplied
-    in pairs, each time the pair with the fewest products.
+    Each operand's letters name its axes; axes of the same letter have the same size and go together. Letters behind
+    `->` are the result's axes, all others are summed. Without `->` the result has the letters that occur once, sorted.
+    A letter twice in one operand is its diagonal. `...` stands for any axes, which broadcast. Three and more operands
+    are multiplied in pairs, each time the pair with the fewest products.
 
     Raises:
         ArgumentError: subscripts that are malformed or name another number of operands.
@@ -89,7 +89,8 @@ def _term(subscripts: str, i: int, labels: str, x: Tensor) -> Term:
     shown = labels.replace(".", "...")
     if named > x.ndim or ("." not in labels and named != x.ndim):
         raise ShapeError(
-            f"einsum {subscripts!r}: operand {i} is {show_shape(x.shape)} with {x.ndim} axes, and {shown!r} names {named}"
+            f"einsum {subscripts!r}: operand {i} is {show_shape(x.shape)} with {x.ndim} axes, "
+            f"and {shown!r} names {named}"
         )
     return Term(x, _expand(labels, x.ndim - named))
 

@@ -1,7 +1,7 @@
 """Exponentials, logarithms, trigonometric and hyperbolic functions, and the special functions of statistics.
 
-All take `[...]` floating point and return the same shape and dtype, element by element; a Python number becomes float32.
-An integer tensor raises `DTypeError`, whose message gives the conversion.
+All take `[...]` floating point and return the same shape and dtype, element by element; a Python number becomes
+float32. An integer tensor raises `DTypeError`, whose message gives the conversion.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def expm1(x: ArrayLike, /) -> Tensor:
 def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """`sqrt(x1**2 + x2**2)` whose squares neither overflow nor vanish. They broadcast. Its derivative at (0, 0) is 0.
 
-    >>> td.hypot(3e30, 4e30).item() == np.float32(5e30)
-    True
+    >>> round(td.hypot(3e30, 4e30).item() / 1e30, 4)
+    5.0
     """
     x, y = operands("hypot", x1, x2)
     check_floating("hypot", x)

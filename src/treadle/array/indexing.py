@@ -88,7 +88,8 @@ def getitem(x: Any, key: Any, /, *, mode: str = "error") -> Tensor:
     """What `x[key]` is: elements by ints, slices, None, ..., masks and integer tensors, as in NumPy.
 
     Integer tensors may stand in any places and broadcast against each other. A mask selects by its numbers, so it needs
-    them: inside `td.compile` and `td.vmap`, use `td.where`. There, positions in tensors are checked when the function runs.
+    them: inside `td.compile` and `td.vmap`, use `td.where`. There, positions in tensors are checked when the function
+    runs.
 
     Raises:
         OutOfRangeError: a position outside of its axis, or more keys than axes.
@@ -106,7 +107,7 @@ def getitem(x: Any, key: Any, /, *, mode: str = "error") -> Tensor:
 
 
 def read(plan: Plan, x: Tensor, mode: str) -> Tensor:
-    """The box's elements that the integer tensors choose; the axes are still in the box's order, the chosen in front."""
+    """What the integer tensors choose of the box: their axes in front, the others in the box's order."""
     box = plan.box.read(x)
     if not plan.indices:
         return box
@@ -296,7 +297,8 @@ def _mask_positions(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
     covered = x.shape[axis : axis + mask.ndim]
     if mask.shape != covered:
         raise ShapeError(
-            f"x[mask]: the mask is {mask.spec}, and the axes of x that it stands for have the sizes {show_shape(covered)}"
+            f"x[mask]: the mask is {mask.spec}, and the axes of x that it stands for have the sizes "
+            f"{show_shape(covered)}"
         )
     if not mask.is_concrete:
         raise TraceError(
@@ -311,7 +313,7 @@ def _position(k: Any, n: Size, axis: int) -> Size:
         if not -n <= k < n:
             raise out_of_range("x[key]", k, n, axis)
         return k % n
-    return n + k if isinstance(k, int) and k < 0 else k  # type: ignore[no-any-return]
+    return n + k if isinstance(k, int) and k < 0 else k
 
 
 def _add_slice(box: Box, k: builtins.slice, n: Size, axis: int) -> None:
@@ -346,8 +348,8 @@ def _bound(v: Any, axis: int) -> Any:
         return v
     if isinstance(v, Tensor) and not v.is_concrete:
         raise TraceError(
-            f"x[a:b] on axis {axis}: the bound {v.spec} has no number yet while the function is traced, and the result's "
-            "size would depend on it. For a window of fixed width: x[a + td.arange(width)]"
+            f"x[a:b] on axis {axis}: the bound {v.spec} has no number yet while the function is traced, and the "
+            "result's size would depend on it. For a window of fixed width: x[a + td.arange(width)]"
         )
     return static_int("x[key]", v, "a slice's bound")
 

@@ -47,7 +47,7 @@ class NamespaceInfo:
         return ["cpu"]
 
     def dtypes(self, *, device: str | None = None, kind: Any = None) -> dict[str, DType]:
-        """The standard's dtypes by name, those of a kind (as for `isdtype`). bfloat16 and float16 are not the standard's.
+        """The standard's dtypes by name, those of a kind (as for `isdtype`). bfloat16 and float16 are beyond it.
 
         >>> sorted(td.__array_namespace_info__().dtypes(kind="real floating"))
         ['float32', 'float64']

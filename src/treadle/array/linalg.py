@@ -20,9 +20,9 @@ from treadle.array.convert import (
 from treadle.array.manipulation import permute, reshape, stretch
 from treadle.array.reductions import keep_axes, summable
 from treadle.core import dtypes
-from treadle.core.dims import Shape
+from treadle.core.dims import Shape, same_size
 from treadle.core.errors import ArgumentError, DimError, DTypeError, ShapeError
-from treadle.core.spec import broadcast_shapes, normalize_axes, normalize_axis, same_size, show_shape
+from treadle.core.spec import broadcast_shapes, normalize_axes, normalize_axis, show_shape
 from treadle.core.tensor import Tensor
 from treadle.ops import contract as contract_ops
 from treadle.ops import elementwise as ew
@@ -201,8 +201,8 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 def norm(x: ArrayLike, /, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Tensor:
     """Vector norm `sum(abs(x)**ord)**(1/ord)` over `axis` (one, several, or None for all).
 
-    `ord` 2 is the Euclidean one, 1 the sum of magnitudes, inf and -inf the largest and smallest magnitude, 0 the number of
-    elements that are not 0. The derivative where the norm is 0 is 0. Floating; float16 and bfloat16 add up in float32.
+    `ord` 2 is the Euclidean one, 1 the sum of magnitudes, inf and -inf the largest and smallest magnitude, 0 the number
+    of elements that are not 0. The derivative where the norm is 0 is 0. Floating; 16-bit floats add up in float32.
 
     Raises:
         ArgumentError: `ord` is NaN.

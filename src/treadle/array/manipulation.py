@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def _fill_in(x: Tensor, sizes: Shape) -> Shape:
     known = size_of([n for n in sizes if not (isinstance(n, int) and n == -1)])
     if isinstance(known, int) and known == 0:
         raise ShapeError(f"{wanted}: with a size of 0, -1 could be anything; write it out")
-    left, rest = divmod(x.size, known)
+    left, rest = x.size // known, x.size % known
     if isinstance(rest, Dim):
         raise DimError(
             f"{wanted}: whether {x.size} elements divide by {known} depends on a size not known while tracing"
@@ -290,7 +291,7 @@ def flip(x: ArrayLike, /, *, axis: AxisTuple | None = None) -> Tensor:
 
 
 def roll(x: ArrayLike, /, shift: Any, *, axis: Any = None) -> Tensor:
-    """Moved along its axes by `shift` places, the ends wrapping around. `axis=None` rolls the elements in row-major order.
+    """Moved along its axes by `shift` places, the ends wrapping around. None rolls the elements in row-major order.
 
     Raises:
         ShapeError: no such axis, or not as many shifts as axes.
@@ -332,9 +333,7 @@ def cut_out(x: Tensor, axis: int, start: Size, stop: Size) -> Tensor:
 
 
 def _alike(name: str, arrays: Sequence[ArrayLike]) -> tuple[Tensor, ...]:
-    if isinstance(arrays, Tensor):
-        arrays = tuple(arrays)
-    if not arrays:
+    if not len(arrays):
         raise ShapeError(f"{name}: needs at least one tensor, and got none")
     return operands(name, *arrays)
 
@@ -345,7 +344,7 @@ def join(xs: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
-    """Joined along an axis that they all have; their other sizes are equal. None joins their elements in row-major order.
+    """Joined along an axis that all have; their other sizes are equal. None joins their elements in row-major order.
 
     Raises:
         ShapeError: other sizes that differ, scalars, or no tensors at all.
@@ -435,11 +434,11 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], *, axis: in
         bounds: list[Size] = [0, *places, size]
     else:
         parts = as_size("split", static_int("split", indices_or_sections, "the number of parts"), low=1)
-        each, rest = divmod(n, parts)
+        each, rest = n // parts, n % parts
         if isinstance(rest, Dim) or rest:
             raise ShapeError(f"split of {t.spec}: axis {a} with size {n} does not divide into {parts} equal parts")
         bounds = [i * each for i in range(parts + 1)] if isinstance(parts, int) else []
-    return tuple(cut_out(t, a, low, _at_least(low, high)) for low, high in zip(bounds, bounds[1:], strict=False))
+    return tuple(cut_out(t, a, low, _at_least(low, high)) for low, high in pairwise(bounds))
 
 
 def _at_least(low: Size, high: Size) -> Size:
@@ -452,8 +451,8 @@ def _at_least(low: Size, high: Size) -> Size:
 def repeat(x: ArrayLike, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Each element so many times in a row. `axis=None` repeats the elements in row-major order.
 
-    `repeats` is an int, or a sequence (tensor) of ints, one for each element along the axis, whose numbers must be known
-    while tracing, because the result's shape depends on them.
+    `repeats` is an int, or a sequence (tensor) of ints, one for each element along the axis. Their numbers must be
+    known while tracing, because the result's shape depends on them.
 
     Raises:
         ShapeError: a negative number of repeats, or not as many as the axis has elements.

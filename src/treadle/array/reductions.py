@@ -169,7 +169,7 @@ def logsumexp(x: ArrayLike, /, *, axis: Axes = None, keepdims: bool = False) -> 
 
 
 def _wide(name: str, x: ArrayLike) -> tuple[Tensor, DType]:
-    """The argument of a mean in the dtype that it is added up in (float32 for 16-bit floats), and the result's dtype."""
+    """The argument of a mean in the dtype it is added up in (float32 for 16-bit floats), and the result's dtype."""
     t = as_tensor(x, name, dtypes.default_float)
     check_floating(name, t)
     return (cast(t, dtypes.float32) if t.dtype.bits < 32 else t), t.dtype

@@ -1,7 +1,7 @@
 """Distinct elements, and membership.
 
-The shape of what is distinct depends on the numbers, so these functions need them: outside of `td.compile` and `td.vmap`.
-`isin` keeps the shape and works everywhere.
+The shape of what is distinct depends on the numbers, so these functions need them: outside of `td.compile` and
+`td.vmap`. `isin` keeps the shape and works everywhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _unique(name: str, x: ArrayLike) -> UniqueAll:
 
 
 def unique_all(x: ArrayLike, /) -> UniqueAll:
-    """The distinct elements in ascending order, where each stands first, which of them each element is, how often each is.
+    """The distinct elements ascending, where each stands first, which of them each element is, how often each is.
 
     Named tuple of values `[k]`, indices int32 `[k]` (row-major), inverse_indices int32 (x's shape), counts int32 `[k]`.
     Each NaN is distinct.

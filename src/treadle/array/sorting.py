@@ -67,5 +67,5 @@ def top_k(x: ArrayLike, k: int, /, *, axis: int = -1) -> TopK:
     a = _axis("top_k", t, axis)
     last = (*(b for b in range(t.ndim) if b != a), a)
     back = tuple(last.index(b) for b in range(t.ndim))
-    values, indices = bind(sort_ops.top_k, permute(t, last), k=as_size("top_k", k), axis=t.ndim - 1)
+    values, indices = bind(sort_ops.top_k, permute(t, last), k=as_size("top_k", k))
     return TopK(permute(values, back), permute(indices, back))
