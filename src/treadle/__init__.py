@@ -15,6 +15,22 @@ from treadle.array import *  # noqa: F403, the array namespace is this package
 from treadle.array import __all__ as _array_names
 from treadle.core import trees as tree
 from treadle.core.dims import Dim
+from treadle.core.dtypes import (
+    DType,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from treadle.core.dtypes import bool_ as bool  # noqa: A004, the array API's name
 from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
@@ -58,20 +74,34 @@ def __dir__() -> list[str]:
 
 __all__ = sorted(  # noqa: PLE0605
     [
+        "DType",
         "Dim",
         "Graph",
         "Spec",
         "Tensor",
         "__version__",
+        "bfloat16",
+        "bool",
         "cond",
         "errors",
+        "float16",
+        "float32",
+        "float64",
         "host_call",
+        "int16",
+        "int32",
+        "int64",
+        "int8",
         "random",
         "scan",
         "scope",
         "switch",
         "testing",
         "tree",
+        "uint16",
+        "uint32",
+        "uint64",
+        "uint8",
         "while_loop",
         *_array_names,
         *_transform_names,

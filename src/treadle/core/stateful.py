@@ -57,17 +57,35 @@ def wrap_like(old: Any, new: Tensor) -> Tensor:
 
 
 class _Created(threading.local):
-    log: list[tuple[dict[str, Any], str, Tensor]] | None = None
+    log: list[tuple[dict[str, Any], str, Any]] | None = None
+
+
+def _holds_variables(value: Any) -> bool:
+    """Whether a value is a variable, or a list or dict that holds some directly."""
+    if type(value) is list:
+        return any(map(_holds_variables, value))
+    if type(value) is dict:
+        return any(map(_holds_variables, value.values()))
+    return isinstance(value, Parameter | State)
+
+
+def snapshot(value: Any) -> Any:
+    """The value with lists and dicts of its own."""
+    if type(value) is list:
+        return [snapshot(v) for v in value]
+    if type(value) is dict:
+        return {k: snapshot(v) for k, v in value.items()}
+    return value
 
 
 _created = _Created()
 
 
 @contextmanager
-def log_created() -> Iterator[list[tuple[dict[str, Any], str, Tensor]]]:
+def log_created() -> Iterator[list[tuple[dict[str, Any], str, Any]]]:
     """Collect the variables that are created inside, with their first numbers (lazily built layers)."""
     outer = _created.log
-    log: list[tuple[dict[str, Any], str, Tensor]] = []
+    log: list[tuple[dict[str, Any], str, Any]] = []
     _created.log = log
     try:
         yield log
@@ -84,8 +102,8 @@ class Stateful:
         old = self.__dict__.get(name)
         if isinstance(old, Parameter | State) and not isinstance(value, Parameter | State):
             value = self._as_variable(name, old, value)
-        elif _created.log is not None and name not in self.__dict__ and isinstance(value, Parameter | State):
-            _created.log.append((self.__dict__, name, value))
+        elif _created.log is not None and not isinstance(old, Parameter | State) and _holds_variables(value):
+            _created.log.append((self.__dict__, name, snapshot(value)))
         self.__dict__[name] = value
 
     def _as_variable(self, name: str, old: Parameter | State, value: Any) -> Any:
@@ -211,8 +229,10 @@ class Variables:
     def write(self, tensors: Sequence[Tensor]) -> None:
         """Put tensors into the places, in order, keeping Parameters Parameters."""
         for slots, x in zip(self.slots, tensors, strict=True):
-            for container, key in slots:
-                container[key] = wrap_like(container[key], x)
+            (first, first_key), *_ = slots
+            new = wrap_like(first[first_key], x)
+            for container, key in slots:  # tied places stay one object
+                container[key] = new
 
     def named(self) -> dict[str, Tensor]:
         return dict(zip(self.paths, self.read(), strict=True))

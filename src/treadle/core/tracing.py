@@ -57,6 +57,7 @@ class Trace:
         self._outer_stage: Trace | None = None
         self._outer_level = 0
         self._literals: dict[int, tuple[Literal, Tensor]] = {}
+        self._frozen: list[TreadleError] = []  # raised at the end: a layer that is built on the way is none of them
         self.values: dict[Var, Any] = {}  # the numbers of what was computed while recording
 
     def __enter__(self) -> Trace:
@@ -97,11 +98,7 @@ class Trace:
                     known = self._literals[id(x)] = Literal(x._value), x
                 return known[0]
             if x.kind and self.owns_closure:
-                raise TraceError(
-                    f"a {x.kind} {x.spec} is used inside {self.creator}, but the module that owns it is not an argument: "
-                    "its numbers would be frozen into the compiled function. Pass the module in: step(model, x), "
-                    "or compile the module itself: td.compile(model)"
-                )
+                self._frozen.append(_frozen_error(x, self.creator))
         var = Var(x.spec)
         self.captures[id(x)] = var, x
         return var
@@ -132,8 +129,14 @@ class Trace:
         return tuple(Tensor(s, v, self, o) for s, v, o in zip(specs, values, outputs, strict=True))
 
     def finish(self, name: str, outputs: Sequence[Tensor], names: Sequence[str] = ()) -> tuple[Graph, list[Tensor]]:
-        """The graph, and the tensors from around it that its captures stand for."""
+        """The graph, and the tensors from around it that its captures stand for.
+
+        Raises:
+            TraceError: a compiled function uses a variable of a module that was not passed to it.
+        """
         atoms = [self.atom(x) for x in outputs]
+        if self._frozen:
+            raise self._frozen[0]
         captured = list(self.captures.values())
         graph = Graph(
             name, self.inputs, self.nodes, atoms, captures=[v for v, _ in captured], input_names=names
@@ -144,6 +147,14 @@ class Trace:
             name, graph.inputs, graph.nodes, graph.outputs, captures=[v for v, _ in kept], input_names=names
         )
         return graph, [x for _, x in kept]
+
+
+def _frozen_error(x: Tensor, creator: str) -> TreadleError:
+    return TraceError(
+        f"a {x.kind} {x.spec} is used inside {creator}, but the module that owns it is not an argument: "
+        "its numbers would be frozen into the compiled function. Pass the module in: step(model, x), "
+        "or compile the module itself: td.compile(model)"
+    ).at(place_text())
 
 
 def _run(primitive: Primitive, inputs: Sequence[Tensor], params: dict[str, Any]) -> tuple[Any, ...]:

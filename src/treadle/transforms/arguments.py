@@ -16,7 +16,7 @@ import numpy as np
 from treadle.core import trees
 from treadle.core.errors import ArgumentError
 from treadle.core.registry import array_namespace
-from treadle.core.stateful import Stateful, Variables, log_created
+from treadle.core.stateful import Stateful, Variables, log_created, snapshot
 from treadle.core.tensor import Tensor
 
 
@@ -118,7 +118,7 @@ class Call:
                 self.variables.write(before)
                 for container, name, first in created:
                     if name in container:
-                        container[name] = first
+                        container[name] = snapshot(first)
         return Outcome(value, assigned, built)
 
     def _assigned(self, symbols: Sequence[Tensor]) -> dict[int, Tensor]:

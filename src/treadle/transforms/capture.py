@@ -150,7 +150,7 @@ def _trace_once(
     for n, tree in zip(argnums, wanted.trees, strict=True):
         arguments[n] = tree
     call = Call(function, tuple(arguments), kwargs)
-    places = _places(call, wanted)
+    places = _places(call, arguments, argnums)
     variables = call.variables.read()
     kept: dict[str, Any] = {}
 
@@ -175,14 +175,18 @@ def _trace_once(
     return TracedCall(traced, wanted, kept["result"], kept.get("aux"), call, kept["assigned"])
 
 
-def _places(call: Call, wanted: Wanted) -> list[tuple[bool, int]]:
+def _places(call: Call, args: Sequence[Any], argnums: Sequence[int]) -> list[tuple[bool, int]]:
     """Where each wanted tensor sits in the call: (among its leaves?, index)."""
-    leaves = {id(x): i for i, x in enumerate(call.leaves)}
+    counts = [child.count for child in call.structure.children[0].children]
+    leaf_index = {position: i for i, position in enumerate(call.positions)}
     variables = {id(x): i for i, x in enumerate(call.variables.read())}
-    out = []
-    for x in wanted.tensors:
-        if x.kind and id(x) in variables:
-            out.append((False, variables[id(x)]))
-        else:
-            out.append((True, leaves[id(x)]))
+    out: list[tuple[bool, int]] = []
+    for n in argnums:
+        start = sum(counts[: n % len(args)])
+        for position in range(start, start + counts[n]):
+            x = call.all_leaves[position]
+            if isinstance(x, Stateful):
+                out += [(False, variables[id(p)]) for p in x.parameters().values()]
+            else:
+                out.append((True, leaf_index[position]))
     return out
