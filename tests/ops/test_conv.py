@@ -179,7 +179,7 @@ def test_output_sizes(args: Any, size: int) -> None:
     assert conv_output_size(*args) == size
 
 
-# ------------------------------------------------------------------------------------------------ sizes that are not known
+# ---------------------------------------------------------------------------------------- sizes that are not known
 
 STRIDED = options(1, strides=(2,), padding=((1, 1),), groups=2)
 
@@ -223,7 +223,7 @@ def test_channels_whose_number_is_not_known() -> None:
         conv.infer(x, Spec((3, c, c), float32), **options(1, groups=2))
 
 
-# -------------------------------------------------------------------------------------------------------------- messages
+# -------------------------------------------------------------------------------------------------------- messages
 
 
 def message(x: tuple[int, ...], kernel: tuple[int, ...], **given: Any) -> str:

@@ -38,7 +38,7 @@ def forward(primitive: Any, row: Any) -> list[float]:
     return [td.jvp(lambda t: primitive(t, **ALL), [x], [tensor(e)])[1].item() for e in np.eye(len(row))]
 
 
-# ---------------------------------------------------------------------------------------------------------------- sums
+# ------------------------------------------------------------------------------------------------------------ sums
 
 
 def test_float32_sums_are_rounded_once() -> None:
@@ -63,7 +63,7 @@ def test_integers_keep_their_dtype_and_wrap(dtype: Any) -> None:
         assert (int(out) - exact) % 2 ** (8 * x.itemsize) == 0
 
 
-# ------------------------------------------------------------------------------------------------------------ products
+# -------------------------------------------------------------------------------------------------------- products
 
 
 def leave_one_out(row: Any) -> list[float]:
@@ -105,7 +105,7 @@ def test_the_gradient_of_a_product_over_several_axes() -> None:
         np.testing.assert_allclose(made[at], math.prod(others), rtol=1e-13, atol=1e-300)
 
 
-# ---------------------------------------------------------------------------------------------------------- max and min
+# ----------------------------------------------------------------------------------------------------- max and min
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_nothing_has_no_extremum_also_when_the_size_comes_late(primitive: Any) -
         run_graph(graph, np.ones(0, np.float32))
 
 
-# ----------------------------------------------------------------------------------------------------------- logsumexp
+# ------------------------------------------------------------------------------------------------------- logsumexp
 
 ROWS = [
     [0.0, 1.0, -1.0],
@@ -182,7 +182,7 @@ def test_logsumexp_of_nothing_is_the_log_of_zero() -> None:
     assert out.tolist() == [-inf, -inf]
 
 
-# ------------------------------------------------------------------------------------------------------ argmax and argmin
+# ----------------------------------------------------------------------------------------------- argmax and argmin
 
 
 @given(st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, inf, -inf, nan]), min_size=1, max_size=6))

@@ -172,7 +172,7 @@ def test_axes_moved_first_and_back(axes: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(shape_ops.move_axes_back(first, axes).numpy(), x)
 
 
-# ------------------------------------------------------------------------------------------------ sizes that are not known
+# ---------------------------------------------------------------------------------------- sizes that are not known
 
 
 def test_shapes_with_dims() -> None:
