@@ -7,7 +7,7 @@ PY := .venv/bin/python
 FILES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-all lint format types imports docs-check pytest wheel nightly smoke clean
+.PHONY: help environment demo test test-all lint format types imports docs docs-check pytest wheel nightly smoke clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ types: environment ## mypy
 
 imports: environment ## the import contracts of the house
 	@$(PY) tools/check.py --only imports
+
+docs: environment ## the pages that are made by running things: docs/primitives.md and docs/errors.md
+	@$(PY) tools/make_primitives_table.py
+	@$(PY) tools/make_errors_page.py
 
 docs-check: environment ## the pages: every >>> block gives what it shows, every link leads somewhere
 	@$(PY) -m pytest tests/test_docs.py README.md docs

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import treadle as td
+from tools import make_digits
 from treadle.datasets import _digits
 from treadle.datasets._split import fixed_permutation
-
-ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("make_digits", ROOT / "tools/make_digits.py")
-assert spec is not None
-assert spec.loader is not None
-make_digits = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_digits)
 
 
 def test_the_packaged_file_is_what_the_tool_makes() -> None:
