@@ -13,47 +13,25 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from treadle.core.dims import Dim, Size, same_size
-from treadle.core.errors import DimError, DTypeError, ShapeError
+from treadle.core.dims import Size
+from treadle.core.errors import DTypeError, ShapeError
 from treadle.core.primitive import Primitive, Unknown
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.ops import shape as shape_ops
+from treadle.ops.conv_shape import check_operands, conv_output_size, nothing_left, spread
 from treadle.ops.reduce import widened
 
 Array = np.ndarray[Any, Any]
 Ints: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[Size, Size], ...]
 
-SPATIAL_NAMES = {0: (), 1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+__all__ = ["conv", "conv_output_size"]
+
 COLUMNS_BYTES = 1 << 26  # the reference gathers windows in pieces of about this size
 
 # x [N, *spatial, Cin], kernel [*k, Cin/groups, Cout] -> [N, *out, Cout]; negative padding crops
 conv = Primitive("conv", multilinear=(0, 1))
-
-
-def conv_output_size(
-    size: Size, kernel: Size, stride: int, padding: tuple[Size, Size], x_dilation: int, kernel_dilation: int
-) -> Size:
-    """Size of a convolution's result along one axis; not positive where nothing is left.
-
-    `(dilated size + low + high - dilated kernel) // stride + 1`, where dilation by d makes n into `(n - 1) * d + 1`.
-
-    >>> from treadle.ops.conv import conv_output_size
-    >>> conv_output_size(6, 3, stride=2, padding=(1, 1), x_dilation=1, kernel_dilation=1)
-    3
-    """
-    low, high = padding
-    return (_spread(size, x_dilation) + low + high - _spread(kernel, kernel_dilation)) // stride + 1
-
-
-def _spread(n: Size, dilation: int) -> Size:
-    return (n - 1) * dilation + 1
-
-
-def spatial_names(rank: int) -> tuple[str, ...]:
-    """What messages call the spatial axes."""
-    return SPATIAL_NAMES.get(rank) or tuple(f"spatial{k}" for k in range(rank))
 
 
 @conv.shape
@@ -67,7 +45,7 @@ def _(
     kernel_dilation: Ints,
     groups: Size,
 ) -> Spec:
-    _check_operands(x, kernel, groups)
+    check_operands(x, kernel, groups)
     rank = x.ndim - 2
     for what, given in (
         ("strides", strides),
@@ -85,78 +63,10 @@ def _(
         size = conv_output_size(n, k, strides[axis], padding[axis], x_dilation[axis], kernel_dilation[axis])
         if n == 0 or k == 0 or shape_ops.surely_negative(size - 1):
             raise ShapeError(
-                _nothing_left(x, kernel, axis, strides[axis], padding[axis], x_dilation[axis], kernel_dilation[axis])
+                nothing_left(x, kernel, axis, strides[axis], padding[axis], x_dilation[axis], kernel_dilation[axis])
             )
         out.append(size)
     return x.with_shape([x.shape[0], *out, kernel.shape[-1]])
-
-
-def _check_operands(x: Spec, kernel: Spec, groups: Size) -> None:
-    if x.ndim < 2 or kernel.ndim != x.ndim:
-        raise ShapeError(
-            f"conv needs x [batch, *spatial, channels] and a kernel [*spatial, channels / groups, out channels] with "
-            f"as many spatial axes, and got x {show_shape(x.shape)} and kernel {show_shape(kernel.shape)}"
-        )
-    if x.dtype != kernel.dtype:
-        raise DTypeError(
-            f"conv: x is {x.dtype} and the kernel {kernel.dtype}; convert one, as kernel.astype(td.{x.dtype})"
-        )
-    if x.dtype.is_bool:
-        raise DTypeError("conv of bool tensors would have to sum them; write x.astype(td.float32)")
-    channels, outputs = x.shape[-1], kernel.shape[-1]
-    if isinstance(groups, int) and groups < 1:
-        raise ShapeError(f"conv: groups={groups} must be at least 1")
-    if not same_size(channels, kernel.shape[-2] * groups):
-        raise ShapeError(
-            f"conv: x has {channels} channels, and the kernel takes {kernel.shape[-2]} in each of {groups} "
-            f"group{'s' if groups != 1 else ''}: {kernel.shape[-2]} * {groups} = {kernel.shape[-2] * groups}\n"
-            f"{_operand_lines(x, kernel)}\n"
-            f"  Give the kernel {_quotient(channels, groups)} input channels, or x {kernel.shape[-2] * groups}."
-        )
-    rest = outputs % groups
-    if isinstance(rest, Dim):
-        raise DimError(f"conv: whether {outputs} out channels divide into {groups} groups depends on {rest}")
-    if rest != 0:
-        raise ShapeError(
-            f"conv: the {outputs} out channels of the kernel {show_shape(kernel.shape)} do not divide into {groups} "
-            f"groups: {outputs} = {outputs // groups} * {groups} + {rest}"
-        )
-
-
-def _quotient(channels: Size, groups: Size) -> str:
-    rest = channels % groups
-    return str(channels // groups) if rest == 0 else f"{channels} / {groups}"
-
-
-def _operand_lines(x: Spec, kernel: Spec) -> str:
-    names = spatial_names(x.ndim - 2)
-    shown_x = ", ".join(f"{a}={n}" for a, n in zip(("batch", *names, "channels"), x.shape, strict=True))
-    shown_k = ", ".join(f"{a}={n}" for a, n in zip((*names, "in", "out"), kernel.shape, strict=True))
-    return f"    {'x':<8} [{shown_x}]\n    {'kernel':<8} [{shown_k}]"
-
-
-def _nothing_left(
-    x: Spec, kernel: Spec, axis: int, stride: int, padding: tuple[Size, Size], x_dilation: int, kernel_dilation: int
-) -> str:
-    name, n, k = spatial_names(x.ndim - 2)[axis], x.shape[axis + 1], kernel.shape[axis]
-    if n == 0 or k == 0:
-        empty = "x" if n == 0 else "the kernel"
-        return f"conv: {empty} is empty, its {name} is 0\n{_operand_lines(x, kernel)}"
-    left = conv_output_size(n, k, stride, padding, x_dilation, kernel_dilation)
-    low, high = padding
-    wide, window = _spread(n, x_dilation), _spread(k, kernel_dilation)
-    formula = f"({wide} + {low} + {high} - {window}) // {stride} + 1 = {left}"
-    notes = [f"x is dilated by {x_dilation} from {n} to {wide}"] if x_dilation > 1 else []
-    notes += [f"the kernel is dilated by {kernel_dilation} from {k} to {window}"] if kernel_dilation > 1 else []
-    because = f" ({', '.join(notes)})" if notes else ""
-    room = wide + low + high
-    fits = (room - 1) // kernel_dilation + 1
-    kernels = f", or a kernel of at most {fits}" if not shape_ops.surely_negative(fits - 1) else ""
-    return (
-        f"conv: nothing is left of the {name}\n{_operand_lines(x, kernel)}\n    {name:<8} {formula}    "
-        f"← nothing is left: the {window}-wide kernel does not fit into {name} {room}{because}\n"
-        f'  Use padding="same"{kernels}.'
-    )
 
 
 @conv.reference
@@ -173,7 +83,7 @@ def _(
     k, out_channels = kernel.shape[:-2], kernel.shape[-1]
     padded = _padded(widened(x), padding, x_dilation)
     out = tuple(
-        (n - int(_spread(m, d))) // s + 1
+        (n - int(spread(m, d))) // s + 1
         for n, m, s, d in zip(padded.shape[1:-1], k, strides, kernel_dilation, strict=True)
     )
     if any(n < 1 for n in out):  # sizes that were unknown when the shape rule looked
