@@ -40,6 +40,7 @@ class Draw:
     def _dtype(self, dtype: Any, parameters: dict[str, Any]) -> DType:
         if dtype is None:
             own = [as_tensor(v, self.name).dtype for v in parameters.values() if scalar_kind(v) is None]
+            own = [d for d in own if d.is_floating]  # others are refused by name below
             out = result_type(*own) if own else default_float
         else:
             out = as_dtype(dtype)
