@@ -7,7 +7,7 @@ themselves in by being modules with the functions below.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -34,6 +34,9 @@ class Backend(Protocol):
     def prepare(self, graph: Graph) -> Any:
         """An executable for a graph: a callable from a sequence of values to a tuple of values."""
 
+
+# What a function may ask for beside its arguments (whether layers train): compiled functions are traced once for each.
+ambient: list[Callable[[], Hashable]] = []
 
 _loaded: dict[str, ModuleType] = {}
 _current = "reference"
@@ -68,6 +71,11 @@ def _module(name: str) -> ModuleType:
 def array_namespace() -> Any:
     """The functions behind a Tensor's operators."""
     return _module("treadle.array")
+
+
+def package() -> ModuleType:
+    """treadle itself: what the array API calls a tensor's namespace."""
+    return _module("treadle")
 
 
 def graph_transforms() -> Any:

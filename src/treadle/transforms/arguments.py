@@ -15,7 +15,7 @@ import numpy as np
 
 from treadle.core import trees
 from treadle.core.errors import ArgumentError
-from treadle.core.registry import array_namespace
+from treadle.core.registry import ambient, array_namespace
 from treadle.core.stateful import Stateful, Variables, log_created, snapshot
 from treadle.core.tensor import Tensor
 
@@ -69,6 +69,7 @@ class Call:
             for i, x in enumerate(self.all_leaves)
             if not is_array(x) and not isinstance(x, Stateful)
         )
+        static += tuple(ask() for ask in ambient)
         specs = tuple(x.spec for x in self.leaves)
         return self.structure, static, specs, self.variables.structure
 
@@ -123,13 +124,11 @@ class Call:
 
     def _assigned(self, symbols: Sequence[Tensor]) -> dict[int, Tensor]:
         return {
-            i: now
-            for i, (now, then) in enumerate(zip(self.variables.read(), symbols, strict=True))
-            if now is not then
+            i: now for i, (now, then) in enumerate(zip(self.variables.read(), symbols, strict=True)) if now is not then
         }
 
 
-class Rebuilt(Exception):
+class Rebuilt(Exception):  # noqa: N818, a signal, not an error
     """The call built layers: take it apart again, with their parameters."""
 
 

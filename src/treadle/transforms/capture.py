@@ -11,7 +11,7 @@ import numpy as np
 from treadle.core import trees
 from treadle.core.errors import ArgumentError, DerivativeError
 from treadle.core.registry import array_namespace
-from treadle.core.stateful import Stateful
+from treadle.core.stateful import Stateful, Variables
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Traced, trace
 from treadle.transforms.arguments import Call, Result, function_name, with_rebuild
@@ -70,16 +70,19 @@ def parameters_of(tree: Any) -> Any:
     leaves, structure = trees.flatten(tree, lambda x: isinstance(x, Stateful))
     if not any(isinstance(x, Stateful) for x in leaves):
         return tree
-    views = [x.parameters() if isinstance(x, Stateful) else x for x in leaves]
+    # Not x.parameters(): a module that is not built yet has none here, and says so there.
+    views = [_parameters(x) if isinstance(x, Stateful) else x for x in leaves]
     return trees.unflatten(structure, views)
+
+
+def _parameters(x: Stateful) -> dict[str, Tensor]:
+    return {path: v for path, v in Variables([x]).named().items() if v.kind == "parameter"}
 
 
 def _to_tensors(tree: Any) -> Any:
     ns = array_namespace()
     leaves, structure = trees.flatten(tree, lambda x: isinstance(x, Stateful))
-    made = [
-        ns.asarray(x) if not isinstance(x, Tensor | Stateful | str) and _is_number(x) else x for x in leaves
-    ]
+    made = [ns.asarray(x) if not isinstance(x, Tensor | Stateful | str) and _is_number(x) else x for x in leaves]
     return trees.unflatten(structure, made)
 
 
@@ -89,7 +92,7 @@ def _is_number(x: Any) -> bool:
 
 @dataclass
 class TracedCall:
-    """A traced call: its graph's outputs are the value's tensors, the aux's, and the assigned variables, in that order."""
+    """A traced call: its graph returns the value's tensors, the aux's, and the assigned variables, in that order."""
 
     traced: Traced
     wanted: Wanted
