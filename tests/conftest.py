@@ -1,4 +1,6 @@
-"""What all tests share: how hypothesis searches, and that every traced graph is legal. (Warnings are errors: pyproject.toml says so.)
+"""What all tests share: how hypothesis searches, and that every traced graph is legal.
+
+Warnings are errors: pyproject.toml says so.
 
 Two profiles. `ci`, the default, draws the same examples in every run, so a red run can be repeated. `explore` draws
 new ones: HYPOTHESIS_PROFILE=explore make pytest FILES=tests/core (not where the variable CI is set). Neither has a

@@ -8,29 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from treadle import random, testing
-from treadle.core import errors
+from treadle import array, random, testing, transforms
 from treadle._version import __version__
 from treadle.array import *  # noqa: F403, the array namespace is this package
-from treadle.array import __all__ as _array_names
+from treadle.core import errors
 from treadle.core import trees as tree
 from treadle.core.dims import Dim
-from treadle.core.dtypes import (
-    DType,
-    bfloat16,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
-from treadle.core.dtypes import bool_ as bool  # noqa: A004, the array API's name
+from treadle.core.dtypes import DType
 from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
@@ -38,7 +22,6 @@ from treadle.core.tensor import Tensor
 from treadle.ops.control import cond, scan, switch, while_loop
 from treadle.ops.host import host_call
 from treadle.transforms import *  # noqa: F403
-from treadle.transforms import __all__ as _transform_names
 
 if TYPE_CHECKING:
     from treadle import datasets, nn, optim, train
@@ -72,40 +55,34 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_ROOMS, *_LAZY})
 
 
-__all__ = sorted(  # noqa: PLE0605
-    [
-        "DType",
-        "Dim",
-        "Graph",
-        "Spec",
-        "Tensor",
-        "__version__",
-        "bfloat16",
-        "bool",
-        "cond",
-        "errors",
-        "float16",
-        "float32",
-        "float64",
-        "host_call",
-        "int16",
-        "int32",
-        "int64",
-        "int8",
-        "random",
-        "scan",
-        "scope",
-        "switch",
-        "testing",
-        "tree",
-        "uint16",
-        "uint32",
-        "uint64",
-        "uint8",
-        "while_loop",
-        *_array_names,
-        *_transform_names,
-        *_ROOMS,
-        *_LAZY,
-    ]
-)
+__all__ = [
+    "DType",
+    "Dim",
+    "Graph",
+    "Spec",
+    "Tensor",
+    "__version__",
+    "cond",
+    "datasets",
+    "errors",
+    "evaluate",
+    "fit",
+    "host_call",
+    "load",
+    "losses",
+    "nn",
+    "optim",
+    "predict",
+    "random",
+    "save",
+    "scan",
+    "scope",
+    "switch",
+    "testing",
+    "train",
+    "tree",
+    "while_loop",
+]
+__all__ += array.__all__
+__all__ += transforms.__all__
+__all__.sort()

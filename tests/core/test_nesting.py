@@ -61,7 +61,7 @@ def test_values_in_stage_has_no_numbers() -> None:
     def f(x: td.Tensor) -> td.Tensor:
         return td.grad(lambda y: y.sum() if y.sum() > 0 else -y.sum())(x)
 
-    with pytest.raises(td.errors.TraceError, match="td.cond"):
+    with pytest.raises(td.errors.TraceError, match=r"td.cond"):
         td.compile(f)(x0)
     assert td.compile(td.grad(lambda y: (y**2).sum()))(x0).tolist() == [2.0, 4.0]
 
@@ -121,7 +121,7 @@ def test_a_leaked_tensor_says_where_it_was_made() -> None:
     td.compile(f)(x0)
     with pytest.raises(td.errors.LeakError, match=r"test_nesting\.py:\d+ \(`tanh`\)"):
         kept[0].numpy()
-    with pytest.raises(td.errors.LeakError, match="leaked out of td.compile\\(f\\)"):
+    with pytest.raises(td.errors.LeakError, match=r"leaked out of td.compile\(f\)"):
         _ = kept[0] + 1
 
 

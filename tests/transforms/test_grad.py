@@ -100,7 +100,7 @@ def test_what_has_no_derivative_says_so() -> None:
         td.grad(lambda x: x["k"])({"k": td.asarray(True)})
     with pytest.raises(td.errors.DerivativeError, match=r"returned f32\[2\].*jacobian"):
         td.grad(lambda x: x)(td.ones(2))
-    with pytest.raises(td.errors.DerivativeError, match="2 things.*has_aux"):
+    with pytest.raises(td.errors.DerivativeError, match=r"2 things.*has_aux"):
         td.grad(lambda x: (x, x))(td.asarray(1.0))
     with pytest.raises(td.errors.DerivativeError, match="'a'"):
         td.grad(lambda x: x)("a")
@@ -158,8 +158,8 @@ def test_checkpoint_keeps_values_and_derivatives() -> None:
 
     x = t64([0.3, 0.9])
     for order in (lambda h: h, td.grad):
-        plain = td.grad(lambda y: order(lambda z: f(block, z))(y).sum())(x)
-        again = td.grad(lambda y: order(lambda z: f(td.checkpoint(block), z))(y).sum())(x)
+        plain = td.grad(lambda y, order=order: order(lambda z: f(block, z))(y).sum())(x)
+        again = td.grad(lambda y, order=order: order(lambda z: f(td.checkpoint(block), z))(y).sum())(x)
         np.testing.assert_allclose(again.numpy(), plain.numpy(), rtol=1e-12)
     graph = td.graph(td.grad(lambda y: f(td.checkpoint(block), y)))(x)
     remat = [n for n in graph.nodes if n.primitive.name == "call"]

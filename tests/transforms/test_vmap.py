@@ -75,5 +75,5 @@ def test_messages() -> None:
         td.vmap(lambda a: a, 1)(td.zeros(3))
     with pytest.raises(td.errors.ArgumentError, match="differs between examples"):
         td.vmap(lambda a: a, 0, None)(td.zeros(3))
-    with pytest.raises(td.errors.TraceError, match="td.vmap"):
+    with pytest.raises(td.errors.TraceError, match=r"td.vmap"):
         td.vmap(lambda a: a if a > 0 else -a)(td.zeros(3))

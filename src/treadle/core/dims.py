@@ -205,8 +205,7 @@ def _divide(top: Size, bottom: Size) -> tuple[Size, Size]:
         return quotient_size + rest_size // bottom, rest_size % bottom
     if isinstance(rest_size, int) and rest_size == 0:
         return quotient_size, 0
-    low, high = _bounds(rest_size - bottom)
-    if _bounds(rest_size)[0] >= 0 and high < 0:
+    if _bounds(rest_size)[0] >= 0 and _bounds(rest_size - bottom)[1] < 0:
         return quotient_size, rest_size
     return (
         quotient_size + _make({(("//", rest_size, bottom),): 1}),
@@ -343,7 +342,7 @@ def _from_ast(node: ast.expr) -> Size:
                 case ast.Sub():
                     return a - b
                 case ast.Mult():
-                    return a * b  # type: ignore[no-any-return]
+                    return a * b
                 case ast.FloorDiv():
                     return a // b
                 case ast.Mod():

@@ -128,7 +128,7 @@ def promote(a: DType, b: DType) -> DType:
     low, high = sorted((a, b), key=lambda d: "biuf".index(d.kind))
     raise DTypeError(
         f"{a} and {b} do not mix: the result's dtype would be a guess. "
-        f"Convert one of them, for instance x.astype(td.{(high if high.is_floating else default_int).name}) for the {low} one"
+        f"Convert the {low} one, for instance with .astype(td.{(high if high.is_floating else default_int).name})"
     )
 
 

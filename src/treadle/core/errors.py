@@ -1,21 +1,21 @@
 """Every error that treadle raises on purpose.
 
-    TreadleError
-    ├── ShapeError (ValueError)          shapes that do not fit together
-    │   └── DimError                     a question about a Dim that cannot be decided
-    ├── DTypeError (TypeError)           dtypes that do not fit together
-    ├── OutOfRangeError (IndexError)     an index outside of its axis
-    ├── TraceError (TypeError)           a number was needed where none is known yet
-    │   └── LeakError                    a symbolic tensor outlived its trace
-    ├── DerivativeError (TypeError)      something that has no derivative
-    ├── ArgumentError (ValueError)       an argument that is unknown or has an impossible value
-    ├── BuildError (RuntimeError)        a layer was used before it had its parameters
-    ├── GraphError (ValueError)          an illegal graph, or a text that is not a graph
-    ├── RuleError (NotImplementedError)  a primitive lacks the rule that a transform needs
-    ├── NonFiniteError (ArithmeticError) a loss or value became NaN or infinite
-    ├── SaveError (RuntimeError)         weights or checkpoints that cannot be written or do not fit
-    ├── DataError (ValueError)           a data set's file that is damaged or not what it should be
-    └── MissingExtraError (ImportError)  an optional dependency is not installed
+TreadleError
+├── ShapeError (ValueError)          shapes that do not fit together
+│   └── DimError                     a question about a Dim that cannot be decided
+├── DTypeError (TypeError)           dtypes that do not fit together
+├── OutOfRangeError (IndexError)     an index outside of its axis
+├── TraceError (TypeError)           a number was needed where none is known yet
+│   └── LeakError                    a symbolic tensor outlived its trace
+├── DerivativeError (TypeError)      something that has no derivative
+├── ArgumentError (ValueError)       an argument that is unknown or has an impossible value
+├── BuildError (RuntimeError)        a layer was used before it had its parameters
+├── GraphError (ValueError)          an illegal graph, or a text that is not a graph
+├── RuleError (NotImplementedError)  a primitive lacks the rule that a transform needs
+├── NonFiniteError (ArithmeticError) a loss or value became NaN or infinite
+├── SaveError (RuntimeError)         weights or checkpoints that cannot be written or do not fit
+├── DataError (ValueError)           a data set's file that is damaged or not what it should be
+└── MissingExtraError (ImportError)  an optional dependency is not installed
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from treadle.core.primitive import PRIMITIVES, Opaque
 from treadle.core.source import UNKNOWN, Source
 from treadle.core.spec import Spec
 
-_HEADER = re.compile(r"(?:(?P<key>\w+)(?:\[(?P<index>\d+)\])? = )?graph (?P<name>[^(]*)\((?P<inputs>.*)\) -> (?P<out>.*)$")
+_HEADER = re.compile(
+    r"(?:(?P<key>\w+)(?:\[(?P<index>\d+)\])? = )?graph (?P<name>[^(]*)\((?P<inputs>.*)\) -> (?P<out>.*)$"
+)
 _TOKEN = re.compile(r"\s+")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from treadle.core.dims import Dim
 from treadle.core.dtypes import DType
@@ -205,7 +205,7 @@ class Opaque:
     It prints as `<name#3>`, and that text finds it again while the process lives.
     """
 
-    _known: dict[int, Opaque] = {}
+    _known: ClassVar[dict[int, Opaque]] = {}
     __slots__ = ("name", "number", "value")
 
     def __init__(self, value: Any, name: str | None = None) -> None:

@@ -32,9 +32,7 @@ def print_graph(graph: Graph) -> str:
 
 def _graph_lines(graph: Graph, prefix: str, margin: str) -> list[str]:
     names: dict[Var, str] = {}
-    for var, name in zip(
-        (*graph.inputs, *graph.captures), (*graph.input_names, *graph.capture_names), strict=True
-    ):
+    for var, name in zip((*graph.inputs, *graph.captures), (*graph.input_names, *graph.capture_names), strict=True):
         names[var] = f"%{name}"
     listed = ", ".join(f"{names[v][1:]}: {v.spec}" for v in graph.inputs)
     if graph.captures:

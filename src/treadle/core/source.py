@@ -93,6 +93,6 @@ def placed(source: Source | None, scope_name: str) -> Iterator[None]:
 
 
 def place_text(source: Source | None = None, scope_name: str | None = None) -> str:
-    """"encoder/dense, model.py:12" for messages."""
+    """ "encoder/dense, model.py:12" for messages."""
     parts = [current_scope() if scope_name is None else scope_name, str(source or caller())]
     return ", ".join(p for p in parts if p and not p.startswith("?"))

@@ -53,7 +53,7 @@ def wrap_like(old: Any, new: Tensor) -> Tensor:
     cls = type(old)
     if cls is type(new) or not isinstance(old, Parameter | State):
         return new
-    return cls(new)
+    return cls(new)  # type: ignore[no-any-return]
 
 
 class _Created(threading.local):
@@ -194,7 +194,7 @@ class Variables:
         elif type(value) is dict:
             container, items = value, value.items()
         elif type(value) is tuple:
-            container, items = None, enumerate(value)  # type: ignore[assignment]
+            container, items = None, enumerate(value)
         else:
             key.append((path, type(value), _static(value)))
             return
@@ -207,11 +207,11 @@ class Variables:
             inner = f"{path}.{name}" if path else str(name)
             self._walk(child, inner, None if container is None else (container, name), by_tensor, seen, key)
 
-    def _tensor(
-        self, x: Tensor, path: str, slot: Slot | None, by_tensor: dict[int, int], key: list[Hashable]
-    ) -> None:
+    def _tensor(self, x: Tensor, path: str, slot: Slot | None, by_tensor: dict[int, int], key: list[Hashable]) -> None:
         if slot is None:
-            raise ArgumentError(f"the tensor at {path} is inside of a tuple; keep tensors in attributes, lists or dicts")
+            raise ArgumentError(
+                f"the tensor at {path} is inside of a tuple; keep tensors in attributes, lists or dicts"
+            )
         index = by_tensor.get(id(x))
         if index is None:
             by_tensor[id(x)] = len(self.slots)

@@ -12,7 +12,7 @@ from treadle.core.dtypes import DType, as_dtype
 from treadle.core.errors import DimError, LeakError, ShapeError, TraceError
 from treadle.core.graph import Atom
 from treadle.core.primitive import Unknown, Zero
-from treadle.core.registry import array_namespace
+from treadle.core.registry import array_namespace, package
 from treadle.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -197,9 +197,7 @@ class Tensor:
     # array API
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        import treadle
-
-        return treadle
+        return package()
 
     def __dlpack__(self, **options: Any) -> Any:
         value = self._need("the memory (for DLPack)")
@@ -336,7 +334,7 @@ class Tensor:
 
     @property
     def at(self) -> Any:
-        """`x.at[i].set(v)`, `.add(v)`, `.multiply(v)`, `.max(v)`, `.min(v)`, `.get()`: a changed copy, also inside graphs."""
+        """`x.at[i].set(v)`, `.add(v)`, `.multiply(v)`, `.max(v)`, `.min(v)`, `.get()`: a changed copy."""
         return array_namespace().At(self)
 
     @property
@@ -380,8 +378,9 @@ def _binary(name: str, a: Any, b: Any) -> Any:
     return getattr(array_namespace(), name)(a, b)
 
 
-def _call(name: str, *args: Any, **options: Any) -> Any:
-    return getattr(array_namespace(), name)(*args, **options)
+def _call(name: str, *args: Any, **options: Any) -> Tensor:
+    out: Tensor = getattr(array_namespace(), name)(*args, **options)
+    return out
 
 
 def concrete(value: Any, dtype: DType | None = None) -> Tensor:

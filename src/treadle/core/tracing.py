@@ -143,9 +143,7 @@ class Trace:
         ).prune()
         used = {a for n in graph.nodes for a in n.inputs} | set(graph.outputs)
         kept = [(v, x) for v, x in captured if v in used]
-        graph = Graph(
-            name, graph.inputs, graph.nodes, graph.outputs, captures=[v for v, _ in kept], input_names=names
-        )
+        graph = Graph(name, graph.inputs, graph.nodes, graph.outputs, captures=[v for v, _ in kept], input_names=names)
         return graph, [x for _, x in kept]
 
 

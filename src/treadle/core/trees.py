@@ -121,7 +121,7 @@ def _put(structure: Structure, leaves: Any) -> Any:
     return kind(*children)  # a namedtuple
 
 
-def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:  # noqa: A001, td.tree.map
+def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """A tree of the same structure with `function(leaf, other leaf, …)` as leaves.
 
     Raises:

@@ -72,9 +72,7 @@ def _(batched: Any, *inputs: Any, size: Any, function: Opaque, outputs: _Outputs
     """Once for each example, in order. `batch` counts the mapped axes, less one."""
     from treadle.ops import shape as shape_ops
 
-    full = [
-        x if b else shape_ops.broadcast(x, shape=(size, *x.shape)) for x, b in zip(inputs, batched, strict=True)
-    ]
+    full = [x if b else shape_ops.broadcast(x, shape=(size, *x.shape)) for x, b in zip(inputs, batched, strict=True)]
     new = tuple(((size, *shape), dtype) for shape, dtype in outputs)
     return _primitive(*full, function=function, outputs=new, batch=batch + 1)
 

@@ -10,7 +10,7 @@ import numpy as np
 from treadle.core.dims import Shape, Size, same_size
 from treadle.core.dtypes import DType
 from treadle.core.errors import DimError, ShapeError
-from treadle.core.primitive import Primitive, Unknown
+from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec, show_shape, size_of
 from treadle.core.tensor import Tensor, concrete
 
@@ -32,6 +32,11 @@ def full(value: Any, spec: Spec) -> Tensor:
 def zeros(spec: Spec) -> Tensor:
     """A tensor of zeros of this shape and dtype."""
     return full(0, spec)
+
+
+def instantiate(x: Tensor | Zero) -> Tensor:
+    """A symbolic zero as numbers; a tensor as it is."""
+    return zeros(x.spec) if isinstance(x, Zero) else x
 
 
 def expand_dims(x: Tensor, axes: Sequence[int]) -> Tensor:

@@ -1,7 +1,7 @@
 """What can be done to a graph: derivatives forward and reverse, batching, compiling, derivatives of the user's own."""
 
 from treadle.transforms.batching import vmap
-from treadle.transforms.compiling import RetraceWarning, compile, compile_count, eval_shape, graph  # noqa: A004
+from treadle.transforms.compiling import RetraceWarning, compile, compile_count, eval_shape, graph
 from treadle.transforms.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from treadle.transforms.forward import jvp, linearize
 from treadle.transforms.grad import grad, value_and_grad, vjp

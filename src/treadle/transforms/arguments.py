@@ -64,7 +64,7 @@ class Call:
 
     @property
     def key(self) -> Hashable:
-        static = tuple(
+        static: tuple[Hashable, ...] = tuple(
             (i, type(x), _hashable(x))
             for i, x in enumerate(self.all_leaves)
             if not is_array(x) and not isinstance(x, Stateful)

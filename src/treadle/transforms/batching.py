@@ -11,10 +11,10 @@ from treadle.core.dims import Size, same_size
 from treadle.core.errors import ArgumentError, RuleError, ShapeError
 from treadle.core.graph import Graph, Node, Var
 from treadle.core.primitive import Batched
+from treadle.core.source import placed
 from treadle.core.spec import Spec, normalize_axis
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import bind_known, literal_tensor, trace
-from treadle.core.source import placed
 from treadle.ops import shape as shape_ops
 from treadle.transforms.arguments import Call, Result, function_name, with_rebuild
 
@@ -24,8 +24,8 @@ def batch_node(
 ) -> tuple[list[Tensor], list[bool]]:
     """One node on a batch: outputs, and which of them are batched (on axis 0)."""
     if not any(batched):
-        outs = bind_known(node.primitive, inputs, node.params, None)
-        return list(outs), [False] * len(outs)
+        alike = bind_known(node.primitive, inputs, node.params, None)
+        return list(alike), [False] * len(alike)
     rule = node.primitive.rules.get("batch")
     if rule is None:
         raise RuleError(f"the operation `{node.primitive.name}` cannot be batched by td.vmap")
@@ -165,7 +165,9 @@ def _batch_size(call: Call, axes: Sequence[int | None], creator: str) -> Size:
         raise ArgumentError(f"{creator}: no argument is mapped; give at least one tensor an axis in in_axes")
     for name, n in found[1:]:
         if not same_size(n, found[0][1]):
-            raise ShapeError(f"{creator}: the mapped axes differ in size: {found[0][0]} has {found[0][1]}, {name} has {n}")
+            raise ShapeError(
+                f"{creator}: the mapped axes differ in size: {found[0][0]} has {found[0][1]}, {name} has {n}"
+            )
     return found[0][1]
 
 

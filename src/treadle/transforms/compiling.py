@@ -43,7 +43,7 @@ class Entry:
 
 
 class Compiled:
-    """A compiled function. Made by `td.compile`; traced once for each combination of shapes, dtypes and static arguments.
+    """A compiled function, made by `td.compile`: traced once for each combination of shapes, dtypes, static arguments.
 
     Attributes:
         traces: how often it was traced; `td.testing.assert_compiles` counts them.
@@ -113,7 +113,7 @@ class Compiled:
 
     def _entry(self, call: Call) -> tuple[Entry, list[Tensor]]:
         specs = self._specs(call)
-        key = (call.key if not self.dynamic else (*call.key[:2], tuple(specs), call.variables.structure))  # type: ignore[index]
+        key = call.key if not self.dynamic else (*call.key[:2], tuple(specs), call.variables.structure)  # type: ignore[index]
         entry = self._cache.get(key)
         variables = call.variables.read()
         if entry is None:
@@ -145,9 +145,7 @@ class Compiled:
             inner = [recorder.input(v.spec) for v in variables]
             outcome = call.run(leaves, inner)
             kept["result"] = result = Result.of(outcome.value)
-            graph, captured = recorder.finish(
-                self.name, [*result.tensors, *outcome.assigned.values()], call.names()
-            )
+            graph, captured = recorder.finish(self.name, [*result.tensors, *outcome.assigned.values()], call.names())
         self.traces += 1
         _count.traces += 1
         closed = graph.close()
@@ -164,7 +162,7 @@ class Compiled:
             if isinstance(leaf, int | float) and not is_array(leaf) and not isinstance(leaf, bool):
                 self._notice_one(f"={path}", leaf, _number_notice(path, leaf))
 
-    def _notice_one(self, key: str, value: Any, advice: str) -> None:
+    def _notice_one(self, key: str, value: Any, advice: tuple[str, str]) -> None:
         seen = self._seen.setdefault(key, [])
         if value not in seen:
             seen.append(value)
@@ -239,12 +237,10 @@ def _check_names(function: Callable[..., Any], dynamic: Mapping[str, Any]) -> No
         return
     for name in dynamic:
         if name.partition(".")[0] not in parameters:
-            raise ArgumentError(
-                f"dynamic= names {name!r}, but {function_name(function)} takes {', '.join(parameters)}"
-            )
+            raise ArgumentError(f"dynamic= names {name!r}, but {function_name(function)} takes {', '.join(parameters)}")
 
 
-def compile(  # noqa: A001, td.compile
+def compile(
     function: Callable[..., Any] | None = None,
     *,
     dynamic: Mapping[str, Any] | None = None,

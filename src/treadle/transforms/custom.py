@@ -73,7 +73,7 @@ class custom_jvp:  # noqa: N801, used as a decorator
 
 
 class custom_vjp:  # noqa: N801, used as a decorator
-    """A function whose reverse-mode derivative is written by hand. Prefer `custom_jvp` where forward mode is wanted too.
+    """A function whose reverse-mode derivative is written by hand; `custom_jvp` gives forward mode too.
 
         @td.custom_vjp
         def f(x, y): ...
@@ -166,11 +166,10 @@ class _FlatCall:
     def flatten_cotangents(self, cts: Sequence[Any]) -> list[Tensor]:
         """One tensor an input; None is zero."""
         ns = array_namespace()
-        out: list[Tensor] = []
+        out: list[Any] = []
         for ct, child in zip(cts, self.structure.children, strict=True):
             n = child.count
-            leaves = [None] * n if ct is None else trees.leaves(ct)
-            out += leaves
+            out += [None] * n if ct is None else trees.leaves(ct)
         made = []
         for i, x in zip(self.positions, self.inputs, strict=True):
             given = out[i]
@@ -179,7 +178,7 @@ class _FlatCall:
 
     def bind(self, primitive: Any, params: dict[str, Any]) -> Any:
         graph = self.traced.graph
-        known = [v if isinstance(v, type(None)) else v for v in self._known()]
+        known = self._known()
         outs = bind_known(
             primitive,
             [*self.inputs, *self.traced.captured],

@@ -8,25 +8,17 @@ from typing import Any, TypeAlias, Union
 from treadle.core.errors import DerivativeError
 from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec
-from treadle.core.tensor import Tensor, concrete
+from treadle.core.tensor import Tensor
 from treadle.ops import shape as shape_ops
+from treadle.ops.layout import instantiate, zeros
+
+__all__ = ["Tangent", "add_tangents", "instantiate", "is_zero", "pull_back", "push_forward"]
 
 Tangent: TypeAlias = Union[Tensor, Zero]
 
 
 def is_zero(t: Any) -> bool:
     return isinstance(t, Zero)
-
-
-def zeros(spec: Spec) -> Tensor:
-    """A tensor of zeros; one scalar stretched."""
-    scalar = concrete(spec.dtype.numpy.type(0))
-    return scalar if spec.ndim == 0 else shape_ops.broadcast(scalar, shape=spec.shape)  # type: ignore[no-any-return]
-
-
-def instantiate(t: Tangent) -> Tensor:
-    """A Zero as numbers."""
-    return zeros(t.spec) if isinstance(t, Zero) else t
 
 
 def add_tangents(a: Tangent, b: Tangent) -> Tangent:

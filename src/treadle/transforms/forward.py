@@ -107,4 +107,3 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
         return near.call.value([instantiate(t) for t in made])
 
     return near.value, push
-

@@ -103,7 +103,9 @@ def _scalar(near: Linearized, creator: str) -> Tensor:
     return near.outs[0]
 
 
-def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns the gradient of `function`; see `value_and_grad`.
 
     Returns: a function that returns the gradient, or (gradient, aux) with `has_aux`.

@@ -135,16 +135,12 @@ def batch_graph(graph: Graph, batched: Flags, size: Size, force: Flags) -> tuple
         force: outputs that get a batch axis even where all examples agree.
     """
     flags: list[bool] = []
-    specs = [
-        s.with_shape((size, *s.shape)) if b else s for s, b in zip(graph.input_specs, batched, strict=True)
-    ]
+    specs = [s.with_shape((size, *s.shape)) if b else s for s, b in zip(graph.input_specs, batched, strict=True)]
 
     def run(*xs: Tensor) -> list[Tensor]:
         outs, made = batching.batch_graph(graph, xs, batched, size)
         flags.extend(m or f for m, f in zip(made, force, strict=True))
-        return [
-            batching.stretch(x, size) if f and not m else x for x, m, f in zip(outs, made, flags, strict=True)
-        ]
+        return [batching.stretch(x, size) if f and not m else x for x, m, f in zip(outs, made, flags, strict=True)]
 
     return closed(run, specs, graph.name, graph.input_names), tuple(flags)
 

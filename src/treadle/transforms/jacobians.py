@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from treadle.core import trees
 from treadle.core.dims import Size
 from treadle.core.errors import ArgumentError, DerivativeError
 from treadle.core.primitive import Zero
@@ -159,5 +158,3 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
         raise DerivativeError("td.hvp: give at least one argument")
     nums: int | tuple[int, ...] = 0 if len(primals) == 1 else tuple(range(len(primals)))
     return jvp(grad(function, nums), primals, tangents)[1]
-
-

@@ -1,8 +1,8 @@
 """A graph near a point: its outputs, and the linear map from input tangents to output tangents, as a graph.
 
-The nodes run again through `bind`; beside each, its jvp rule runs with tangents that belong to a `linear` trace. What the
-rule computes from primals alone lands in the trace around (or runs at once): it is a residual. What involves a tangent
-is recorded. That split needs no analysis: it is the rule by which traces nest.
+The nodes run again through `bind`; beside each, its jvp rule runs with tangents that belong to a `linear` trace. What
+the rule computes from primals alone lands in the trace around (or runs at once): it is a residual. What involves a
+tangent is recorded. That split needs no analysis: it is the rule by which traces nest.
 """
 
 from __future__ import annotations
@@ -75,13 +75,9 @@ def linearize(
     return outs, LinearMap(linear, residuals, outputs, [o.spec for o in outs])
 
 
-def _linearize_node(
-    node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tangent], known: Mapping[Var, Any]
-) -> None:
+def _linearize_node(node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tangent], known: Mapping[Var, Any]) -> None:
     primals = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in node.inputs]
-    ins: list[Tangent] = [
-        tangents.get(a, Zero(a.spec)) if isinstance(a, Var) else Zero(a.spec) for a in node.inputs
-    ]
+    ins: list[Tangent] = [tangents.get(a, Zero(a.spec)) if isinstance(a, Var) else Zero(a.spec) for a in node.inputs]
     active = any(not is_zero(t) for t in ins)
     rule = node.primitive.rules.get("linearize")
     if active and rule is not None:
@@ -92,9 +88,7 @@ def _linearize_node(
         outs = bind_known(node.primitive, primals, node.params, complete)
         made = push_forward(node.primitive, node.params, primals, ins, outs) if active else ()
     env.update(zip(node.outputs, outs, strict=True))
-    for var, t in zip(node.outputs, made, strict=False):
-        if not is_zero(t):
-            tangents[var] = t
+    tangents.update((v, t) for v, t in zip(node.outputs, made, strict=False) if not is_zero(t))
 
 
 def transpose_graph(
@@ -142,6 +136,6 @@ def transpose_graph(
             for a in node.inputs
         ]
         with placed(node.source, node.scope):
-            for atom, ct in zip(node.inputs, pull_back(node.primitive, node.params, inputs, outs), strict=True):
-                accumulate(atom, ct)
+            for atom, made in zip(node.inputs, pull_back(node.primitive, node.params, inputs, outs), strict=True):
+                accumulate(atom, made)
     return [cts.get(v, Zero(v.spec)) for v, is_unknown in zip(graph.inputs, unknown, strict=True) if is_unknown]

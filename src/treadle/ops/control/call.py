@@ -13,6 +13,7 @@ from treadle.core.primitive import Batched, Primitive, Unknown, Zero
 from treadle.core.registry import backend, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
+from treadle.ops.layout import instantiate
 
 call = Primitive("call", multiple=True)
 
@@ -92,17 +93,6 @@ def _(cts: Any, *inputs: Any, graph: Graph, remat: bool) -> list[Any]:
     known = [x for x in inputs if not isinstance(x, Unknown)]
     made = iter(call(*known, *(instantiate(c) for c in cts), graph=back, remat=remat))
     return [next(made) if u else None for u in unknown]
-
-
-def instantiate(x: Any) -> Tensor:
-    """A Zero as numbers."""
-    if not isinstance(x, Zero):
-        return x  # type: ignore[no-any-return]
-    from treadle.core.tensor import concrete
-    from treadle.ops import shape as shape_ops
-
-    scalar = concrete(x.spec.dtype.numpy.type(0))
-    return scalar if x.spec.ndim == 0 else shape_ops.broadcast(scalar, shape=x.spec.shape)  # type: ignore[no-any-return]
 
 
 @call.batch

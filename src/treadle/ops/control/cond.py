@@ -15,7 +15,8 @@ from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.ops.control.bodies import Body, trace_bodies
-from treadle.ops.control.call import check_inputs, instantiate, run
+from treadle.ops.control.call import check_inputs, run
+from treadle.ops.layout import instantiate
 
 _primitive = Primitive("cond", multiple=True)
 
@@ -128,9 +129,7 @@ def _(batched: Any, index: Any, *operands: Any, size: Any, branches: tuple[Graph
     # Every branch runs on every example, and each example takes its own branch's result. An index that is out of
     # range in a branch that was not taken must not raise.
     every = (True,) * len(none)
-    results = [
-        _replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands) for g in branches
-    ]
+    results = [_replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands) for g in branches]
     outs = results[-1]
     for k in range(len(branches) - 2, -1, -1):
         limit = array_namespace().asarray(k, dtype=int32)

@@ -17,7 +17,8 @@ from treadle.core.primitive import Batched, Opaque, Primitive, Unknown, Zero
 from treadle.core.registry import graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.ops.control.call import check_inputs, instantiate, run
+from treadle.ops.control.call import check_inputs, run
+from treadle.ops.layout import instantiate
 
 Flat = Callable[..., Sequence[Tensor]]
 
@@ -122,9 +123,7 @@ def _(*inputs: Spec, backward: Opaque, residuals: int, wanted: Any, outputs: Any
 
 @linear_call.reference
 def _(*inputs: Any, backward: Opaque, **_: Any) -> Any:
-    raise RuleError(
-        f"{backward.name} gives a function's reverse-mode derivative only; forward mode needs a custom_jvp"
-    )
+    raise RuleError(f"{backward.name} gives a function's reverse-mode derivative only; forward mode needs a custom_jvp")
 
 
 @linear_call.transpose
@@ -134,7 +133,7 @@ def _(cts: Any, *inputs: Any, backward: Opaque, residuals: int, wanted: Any, out
     for x, m in zip(inputs[residuals:], chosen, strict=True):
         if isinstance(x, Unknown) and m.spec != x.spec:
             raise ShapeError(
-                f"{backward.name}: the cotangent for an argument {x.spec} must have its shape and dtype, and is {m.spec}"
+                f"{backward.name}: the cotangent of an argument {x.spec} must have its shape and dtype; it is {m.spec}"
             )
     return [*(None for _ in range(residuals)), *chosen]
 

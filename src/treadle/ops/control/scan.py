@@ -19,7 +19,8 @@ from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
-from treadle.ops.control.call import check_inputs, instantiate, run
+from treadle.ops.control.call import check_inputs, run
+from treadle.ops.layout import instantiate
 
 _primitive = Primitive("scan", multiple=True)
 
@@ -182,9 +183,7 @@ def _(
 
 
 @_primitive.transpose
-def _(
-    cts: Any, *inputs: Any, body: Graph, length: Size, reverse: bool, consts: int, carry: int
-) -> list[Any]:
+def _(cts: Any, *inputs: Any, body: Graph, length: Size, reverse: bool, consts: int, carry: int) -> list[Any]:
     """The linear loop backwards: cotangents of the carry travel, those of consts add up, those of xs are stacked."""
     unknown = tuple(isinstance(x, Unknown) for x in inputs)
     uc, _, ux = _split(unknown, consts, carry)
@@ -217,7 +216,9 @@ def _(
     )
     made = iter([*state[carry:], *state[:carry], *ys])
     by_position = [next(made) if u else None for u in uc]
-    by_position += [v if isinstance(i, Unknown) else None for v, i in zip([next(made) for _ in range(carry)], s, strict=True)]
+    by_position += [
+        v if isinstance(i, Unknown) else None for v, i in zip([next(made) for _ in range(carry)], s, strict=True)
+    ]
     return [*by_position, *(next(made) if u else None for u in ux)]
 
 
@@ -242,7 +243,7 @@ def _(
         return shape_ops.transpose(x, axes=(1, 0, *range(2, x.ndim)))  # type: ignore[no-any-return]
 
     def stretched(x: Tensor, have: bool, want: bool) -> Tensor:
-        return shape_ops.broadcast(x, shape=(size, *x.shape)) if want and not have else x  # type: ignore[no-any-return]
+        return shape_ops.broadcast(x, shape=(size, *x.shape)) if want and not have else x
 
     c, s, x = _split(inputs, consts, carry)
     s = [stretched(v, have, want) for v, have, want in zip(s, batched[consts:], flags[consts:], strict=False)]

@@ -16,10 +16,11 @@ from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
-from treadle.ops.control.call import check_inputs, instantiate, run
+from treadle.ops.control.call import check_inputs, run
 from treadle.ops.control.cond import _primitive as cond_primitive
 from treadle.ops.control.scan import _Order
 from treadle.ops.control.scan import _primitive as scan_primitive
+from treadle.ops.layout import instantiate
 
 _primitive = Primitive("while_loop", multiple=True)
 
@@ -126,7 +127,7 @@ def _(
     k = condition_consts + body_consts
     step = _guarded_step(condition, body, condition_consts, body_consts)
     rule = scan_primitive.rule("linearize")
-    made = rule(
+    return rule(  # type: ignore[no-any-return]
         primals,
         tangents,
         body=step,
@@ -135,7 +136,6 @@ def _(
         consts=k,
         carry=len(primals) - k,
     )
-    return made  # type: ignore[no-any-return]
 
 
 def _guarded_step(condition: Graph, body: Graph, n_condition: int, n_body: int) -> Graph:
@@ -235,9 +235,7 @@ def _masked(condition: Graph, body: Graph, n_c: int, n_b: int, size: Any) -> tup
 
 @_primitive.samples
 def _(s: Any) -> Iterator[Any]:
-    condition = Graph.parse(
-        "graph c(x: f64[]) -> bool[]\n  %0 = lt %x 10.0:f64 : bool[]\n  return %0"
-    )
+    condition = Graph.parse("graph c(x: f64[]) -> bool[]\n  %0 = lt %x 10.0:f64 : bool[]\n  return %0")
     body = Graph.parse("graph b(k: f64[], x: f64[]) -> f64[]\n  %0 = mul %k %x : f64[]\n  return %0")
     params = {"condition": condition, "body": body, "condition_consts": 0, "body_consts": 1}
     yield s.case(np.float64(2.0), np.float64(1.1), max_steps=20, **params)
@@ -283,9 +281,7 @@ def while_loop(
     bodies = [Body("the condition", condition), Body("the body", step)]
     traced = trace_bodies("td.while_loop", bodies, [init, init])
     if traced.results[0].specs != [Spec((), bool_)]:
-        raise ShapeError(
-            f"td.while_loop: the condition must return one bool, and returns {traced.results[0].specs}"
-        )
+        raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {traced.results[0].specs}")
     new = traced.results[1]
     if new.structure != start.structure or new.specs != start.specs:
         raise ShapeError(
