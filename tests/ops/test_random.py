@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.ops.trial import assert_batches_equal_a_loop, assert_refused, cases, errors
 from treadle.core.dims import Dim
 from treadle.core.dtypes import uint32, uint64
 from treadle.core.spec import Spec
@@ -78,16 +77,6 @@ def test_one_flipped_bit_of_key_or_place_flips_half_of_the_result():
         key = [1 << flip, 0] if flip < 32 else [0, 1 << flip - 32]
         ones += np.bitwise_count(bits([0, 0], (2,)) ^ bits(key, (2,))).sum()
     assert abs(ones / 4096 - 0.5) < 4 * 0.0078
-
-
-@pytest.mark.parametrize(("primitive", "case"), errors(random_bits), ids=str)
-def test_wrong_inputs_are_explained(primitive, case):
-    assert_refused(primitive, case)
-
-
-@pytest.mark.parametrize(("primitive", "case"), cases(random_bits), ids=str)
-def test_batches_equal_a_loop(primitive, case):
-    assert_batches_equal_a_loop(primitive, case)
 
 
 def test_sizes_that_are_not_known():

@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ops.trial import assert_batches_equal_a_loop, assert_refused, cases, errors, outputs, tensors
+from tests.ops.trial import cases, outputs, tensors
 from treadle.core.dims import Dim
 from treadle.core.dtypes import bfloat16, float16, float32, int32
 from treadle.core.errors import DimError
-from treadle.core.primitive import Zero
 from treadle.core.spec import Spec
 from treadle.core.tensor import concrete
 from treadle.ops.sort import argsort, searchsorted, sort, top_k
 
-ALL = (sort, argsort, top_k, searchsorted)
 ROWS = st.lists(st.floats(width=16), max_size=9)  # every width here holds what float16 does, or rounds it alike
 
 
@@ -99,17 +97,13 @@ def test_searchsorted_puts_nan_after_all_numbers():
     assert searchsorted(row, values, side="right").tolist() == [4, 2]
 
 
-@pytest.mark.parametrize(("primitive", "case"), errors(*ALL), ids=str)
-def test_wrong_inputs_are_explained(primitive, case):
-    assert_refused(primitive, case)
-
-
-@pytest.mark.parametrize(("primitive", "case"), cases(*ALL), ids=str)
-def test_batches_equal_a_loop(primitive, case):
-    if primitive is searchsorted:
-        assert_batches_equal_a_loop(primitive, case, other=lambda a: 2 * a)  # it takes sorted rows only
-    else:
-        assert_batches_equal_a_loop(primitive, case)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_batched_rows_of_searchsorted_with_nan(side):
+    rows = [[-np.inf, 0.0, 1.0, np.nan], [0.0, 0.0, np.inf, np.inf], [np.nan] * 4]
+    values = [np.nan, 0.0, np.inf, 2.0, -np.inf]
+    row_tensor, value_tensor = tensors([rows, values])
+    out = searchsorted.rule("batch")((True, False), row_tensor, value_tensor, size=3, side=side)
+    np.testing.assert_array_equal(out.numpy(), [np.searchsorted(row, values, side=side) for row in rows])
 
 
 @pytest.mark.parametrize("size", [0, 1])
@@ -119,24 +113,6 @@ def test_batched_rows_of_searchsorted_with_few_values(size):
     out = searchsorted.rule("batch")((True, False), rows, values, size=2, side="left")
     assert out.shape == (2, size)
     assert out.tolist() == [[2] * size, [0] * size]
-
-
-FLOATS = [(p, c) for p, c in cases(sort, top_k) if c.inputs[0].dtype == np.float64 and c.differentiable]
-
-
-@pytest.mark.parametrize(("primitive", "case"), FLOATS, ids=str)
-def test_jvp_by_finite_differences(primitive, case):
-    (x,), h = case.inputs, 1e-6
-    dx = np.random.default_rng(3).standard_normal(x.shape)
-    ends = [outputs(primitive, primitive(*tensors([x + s * h * dx]), **case.params))[0] for s in (1, -1)]
-    x_, dx_ = tensors([x, dx])
-    out = primitive(x_, **case.params)
-    got = primitive.rule("jvp")((x_,), (dx_,), out, **case.params)
-    if primitive is top_k:
-        got, indices = got
-        assert isinstance(indices, Zero)
-    # Linear near distinct values: what is left is rounding, 1e-16 / h.
-    np.testing.assert_allclose(got.numpy(), (ends[0] - ends[1]) / (2 * h), atol=1e-8)
 
 
 def test_sizes_that_are_not_known():

@@ -69,7 +69,7 @@ def test_categorical_along_axes():
 
 
 def test_rare_categories_come_as_often_as_they_should():
-    """A category of probability 1e-4 among 10001 alike: a cut of the Gumbel distribution's upper end would show."""
+    """20 times in 200000: a cut of the Gumbel distribution's upper end would show here."""
     n = 200_000
     x = R.categorical(KEY, td.asarray([0.0, np.log(1e-4)]), shape=(n,)).numpy()
     assert abs(x.sum() - n * 1e-4) < 4 * np.sqrt(n * 1e-4)
