@@ -76,7 +76,7 @@ def normal(key: Tensor, shape: Any = None, *, mean: ArrayLike = 0.0, std: ArrayL
     >>> round(x.mean().item(), 1)
     5.0
     """
-    _positive("td.random.normal", "std", std, zero=True)
+    _not_negative("td.random.normal", "std", std)
     draw = Draw("td.random.normal", shape, dtype, mean=mean, std=std)
     z = standard_normal(key, draw.shape, draw.inner)
     return draw.finish(_moved(draw, z, "mean", mean, "std", std))
@@ -137,7 +137,7 @@ def exponential(key: Tensor, shape: Any = None, *, scale: ArrayLike = 1.0, dtype
     >>> bool((x >= 0.0).all()), abs(x.mean().item() - 3.0) < 0.1
     (True, True)
     """
-    _positive("td.random.exponential", "scale", scale, zero=True)
+    _not_negative("td.random.exponential", "scale", scale)
     draw = Draw("td.random.exponential", shape, dtype, scale=scale)
     return draw.finish(standard_exponential(key, draw.shape, draw.inner) * draw.values["scale"])
 
@@ -160,7 +160,7 @@ def gumbel(
     >>> round(x.mean().item(), 1)  # Euler's constant
     0.6
     """
-    _positive("td.random.gumbel", "scale", scale, zero=True)
+    _not_negative("td.random.gumbel", "scale", scale)
     draw = Draw("td.random.gumbel", shape, dtype, loc=loc, scale=scale)
     return draw.finish(_moved(draw, standard_gumbel(key, draw.shape, draw.inner), "loc", loc, "scale", scale))
 
@@ -183,7 +183,7 @@ def laplace(
     >>> abs(x.mean().item() - 1.0) < 0.05
     True
     """
-    _positive("td.random.laplace", "scale", scale, zero=True)
+    _not_negative("td.random.laplace", "scale", scale)
     draw = Draw("td.random.laplace", shape, dtype, loc=loc, scale=scale)
     u, rest = open_unit(key, draw.shape, draw.inner)
     size = xp.log(2.0 * xp.minimum(u, rest))
@@ -203,6 +203,6 @@ def _ordered(name: str, low: Any, high: Any, *, strictly: bool) -> None:
         raise ArgumentError(f"{name}: low must be below high; they are {low} and {high}")
 
 
-def _positive(name: str, what: str, value: Any, *, zero: bool) -> None:
-    if scalar_kind(value) is not None and not (value >= 0 if zero else value > 0):
-        raise ArgumentError(f"{name}: {what} must be {'at least' if zero else 'above'} 0, and is {value}")
+def _not_negative(name: str, what: str, value: Any) -> None:
+    if scalar_kind(value) is not None and not value >= 0:
+        raise ArgumentError(f"{name}: {what} must be at least 0, and is {value}")
