@@ -126,7 +126,7 @@ COLUMNS = (
 
 def derivative_kind(primitive: Primitive) -> str:
     """Which rule makes the derivative: a `jvp` rule, linearity with a `transpose` rule, or none."""
-    if "jvp" in primitive.rules:
+    if {"jvp", "push"} & set(primitive.rules):
         return "jvp"
     if primitive.additive:
         return "linear"

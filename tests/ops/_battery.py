@@ -114,7 +114,8 @@ def missing_rules(primitive: Primitive) -> list[str]:
         missing.append("batch")
     if takes_inputs and primitive.name not in REFUSE_NOTHING and not any(isinstance(c, ErrorCase) for c in found):
         missing.append("a sample of wrong inputs")
-    has_derivative = "jvp" in primitive.rules or (primitive.is_linear and "transpose" in primitive.rules)
+    has_rule = bool({"jvp", "push"} & set(primitive.rules))
+    has_derivative = has_rule or (primitive.is_linear and "transpose" in primitive.rules)
     exempt = primitive.name in NOT_DIFFERENTIABLE or primitive.name in NO_CASES
     if not exempt and not has_derivative:
         missing.append("derivative")

@@ -54,7 +54,7 @@ def _check_node(node: Node, where: str) -> None:
     try:
         expected = node.primitive.infer(*(a.spec for a in node.inputs), **node.params)
     except TreadleError as e:
-        raise GraphError(f"{where}: {e}") from e
+        raise GraphError(f"{where}: {e.message}") from e
     stated = tuple(v.spec for v in node.outputs)
     if expected != stated:
         raise GraphError(f"{where}: states {stated}, but its inputs make {expected}")

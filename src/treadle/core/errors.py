@@ -20,18 +20,21 @@ TreadleError
 
 from __future__ import annotations
 
+from treadle.core.source import place_text
+
 
 class TreadleError(Exception):
     """Base of all errors that treadle raises on purpose.
 
-    The first line may gain a place ("in encoder/dense, model.py:12") on the way out: primitives know what is wrong,
-    the trace knows where.
+    The message begins with a place ("in encoder/dense, model.py:12"): the user's line that was running, unless
+    whoever knows better names another on the way out, as a graph does that runs long after it was written.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
         self.place = ""
+        self._born = place_text()
 
     def at(self, place: str) -> TreadleError:
         """Name the place where it went wrong, once: the innermost place wins."""
@@ -40,7 +43,8 @@ class TreadleError(Exception):
         return self
 
     def __str__(self) -> str:
-        return f"in {self.place}: {self.message}" if self.place else self.message
+        place = self.place or self._born
+        return f"in {place}: {self.message}" if place else self.message
 
 
 class ShapeError(TreadleError, ValueError):

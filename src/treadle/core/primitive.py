@@ -6,6 +6,8 @@ primitive's own name:
     shape       specs → spec(s); raises ShapeError or DTypeError with a sentence a person can act on
     reference   NumPy arrays → NumPy array(s): the meaning; the oracle of every backend
     jvp         (primals, tangents, outputs) → tangent(s); `tangents` may hold `Zero`, which absorbs products
+    push        (primals, tangents) → (outputs, tangents): in place of jvp, where both come from one run (loops)
+    linearize   the same where tangents are symbols: it splits the run, and keeps what the tangents' part needs (loops)
     transpose   (cotangent, *inputs) → one cotangent per input; the inputs that it is linear in come as `Unknown`
     batch       (batched flags, *inputs, size) → outputs with the batch on axis 0; batched inputs have it on axis 0
     samples     trial inputs of its own domain, and wrong ones with the words that their message must have
@@ -87,6 +89,10 @@ class Primitive:
     @property
     def jvp(self) -> Callable[[_F], _F]:
         return self._decorator("jvp")
+
+    @property
+    def push(self) -> Callable[[_F], _F]:
+        return self._decorator("push")
 
     @property
     def linearize(self) -> Callable[[_F], _F]:

@@ -9,10 +9,11 @@ from treadle.core.errors import DerivativeError
 from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
+from treadle.core.tracing import bind_known
 from treadle.ops import shape as shape_ops
 from treadle.ops.layout import instantiate, zeros
 
-__all__ = ["Tangent", "add_tangents", "instantiate", "is_zero", "pull_back", "push_forward"]
+__all__ = ["Tangent", "add_tangents", "instantiate", "is_zero", "pull_back", "push_forward", "push_node"]
 
 Tangent: TypeAlias = Union[Tensor, Zero]
 
@@ -53,6 +54,29 @@ def push_forward(
         raise DerivativeError(f"the operation `{primitive.name}` has no derivative")
     results = list(made) if primitive.multiple else [made]
     return [_fit(t, o.spec) for t, o in zip(results, outs, strict=True)]
+
+
+def push_node(
+    primitive: Primitive,
+    params: dict[str, Any],
+    primals: Sequence[Tensor],
+    tangents: Sequence[Tangent],
+    *,
+    rule: str = "push",
+    known: Sequence[Any] | None = None,
+) -> tuple[Sequence[Tensor], Sequence[Tangent]]:
+    """A node's outputs and their tangents.
+
+    Args:
+        rule: the rule that makes both at once, where the primitive has one: "push", or "linearize".
+        known: the outputs' numbers, where they have been computed already.
+    """
+    active = any(not is_zero(t) for t in tangents)
+    if active and rule in primitive.rules:
+        outs, made = primitive.rules[rule](primals, tangents, **params)
+        return outs, made
+    outs = bind_known(primitive, primals, params, known)
+    return outs, push_forward(primitive, params, primals, tangents, outs)
 
 
 def _fit(t: Any, spec: Spec) -> Tangent:

@@ -10,10 +10,10 @@ from treadle.core.errors import DerivativeError
 from treadle.core.graph import Graph, Node
 from treadle.core.primitive import Zero
 from treadle.core.tensor import Tensor
-from treadle.core.tracing import bind_known, replay
+from treadle.core.tracing import replay
 from treadle.transforms.arguments import Result, function_name
 from treadle.transforms.capture import Wanted, parameters_of, trace_call
-from treadle.transforms.derivative import Tangent, instantiate, push_forward
+from treadle.transforms.derivative import Tangent, instantiate, push_node
 from treadle.transforms.grad import linearize_call
 
 
@@ -33,9 +33,8 @@ def push_graph(
     moved.update((id(x), t) for x, t in zip(inputs, tangents, strict=True))
 
     def visit(node: Node, ins: list[Tensor]) -> Sequence[Tensor]:
-        outs = bind_known(node.primitive, ins, node.params, None)
+        outs, made = push_node(node.primitive, node.params, ins, [tangent_of(x) for x in ins])
         keep.extend(outs)
-        made = push_forward(node.primitive, node.params, ins, [tangent_of(x) for x in ins], outs)
         moved.update((id(o), t) for o, t in zip(outs, made, strict=True) if not isinstance(t, Zero))
         return outs
 

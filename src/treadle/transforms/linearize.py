@@ -17,7 +17,7 @@ from treadle.core.source import placed
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, bind_known, literal_tensor, replay
-from treadle.transforms.derivative import Tangent, add_tangents, instantiate, is_zero, pull_back, push_forward
+from treadle.transforms.derivative import Tangent, add_tangents, instantiate, is_zero, pull_back, push_node
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,17 @@ def linearize(
 def _linearize_node(node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tangent], known: Mapping[Var, Any]) -> None:
     primals = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in node.inputs]
     ins: list[Tangent] = [tangents.get(a, Zero(a.spec)) if isinstance(a, Var) else Zero(a.spec) for a in node.inputs]
-    active = any(not is_zero(t) for t in ins)
-    rule = node.primitive.rules.get("linearize")
-    if active and rule is not None:
-        outs, made = rule(primals, ins, **node.params)
-    else:
-        values = [known.get(v) for v in node.outputs]
-        complete = None if any(v is None for v in values) else values
-        outs = bind_known(node.primitive, primals, node.params, complete)
-        made = push_forward(node.primitive, node.params, primals, ins, outs) if active else ()
+    values = [known.get(v) for v in node.outputs]
+    outs, made = push_node(
+        node.primitive,
+        node.params,
+        primals,
+        ins,
+        rule="linearize",
+        known=None if any(v is None for v in values) else values,
+    )
     env.update(zip(node.outputs, outs, strict=True))
-    tangents.update((v, t) for v, t in zip(node.outputs, made, strict=False) if not is_zero(t))
+    tangents.update((v, t) for v, t in zip(node.outputs, made, strict=True) if not is_zero(t))
 
 
 def transpose_graph(

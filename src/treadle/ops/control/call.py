@@ -43,13 +43,19 @@ def run(graph: Graph, inputs: Sequence[Any]) -> tuple[Any, ...]:
     return executable(inputs)  # type: ignore[no-any-return]
 
 
-@call.jvp
-def _(primals: Any, tangents: Any, out: Any, *, graph: Graph, remat: bool) -> list[Any]:
+@call.push
+def _(primals: Any, tangents: Any, *, graph: Graph, remat: bool) -> tuple[Sequence[Tensor], list[Any]]:
     nonzero = tuple(not isinstance(t, Zero) for t in tangents)
-    pushed, flags = graph_transforms().jvp_graph(graph, nonzero, (False,) * len(graph.outputs))
+    n = len(graph.outputs)
+    pushed, flags = graph_transforms().jvp_graph(graph, nonzero, (False,) * n)
     made = call(*primals, *(t for t in tangents if not isinstance(t, Zero)), graph=pushed, remat=remat)
-    rest = iter(made[len(graph.outputs) :])
-    return [next(rest) if f else Zero(o.spec) for o, f in zip(out, flags, strict=True)]
+    return made[:n], fill(made[n:], flags, graph.output_specs)
+
+
+def fill(values: Sequence[Tensor], flags: Sequence[bool], specs: Sequence[Spec]) -> list[Any]:
+    """The values in the places that are marked, and symbolic zeros in the others."""
+    rest = iter(values)
+    return [next(rest) if f else Zero(s) for f, s in zip(flags, specs, strict=True)]
 
 
 @call.linearize
@@ -67,8 +73,7 @@ def _(primals: Any, tangents: Any, *, graph: Graph, remat: bool) -> tuple[Sequen
         results = call(*primals, graph=split.known, remat=False)
         outs = results[:n]
         made = call(*results[n:], *moved, graph=split.linear, remat=False) if any(split.nonzero) else ()
-    rest = iter(made)
-    return outs, [next(rest) if f else Zero(o.spec) for o, f in zip(outs, split.nonzero, strict=True)]
+    return outs, fill(made, split.nonzero, graph.output_specs)
 
 
 def recompute(split: Any, n_primals: int, n_outputs: int) -> Graph:

@@ -15,7 +15,7 @@ from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.ops.control.bodies import Body, trace_bodies
-from treadle.ops.control.call import check_inputs, run
+from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("cond", multiple=True)
@@ -40,16 +40,16 @@ def _(index: Any, *operands: Any, branches: tuple[Graph, ...]) -> tuple[Any, ...
     return run(branches[min(max(int(index), 0), len(branches) - 1)], operands)
 
 
-@_primitive.jvp
-def _(primals: Any, tangents: Any, out: Any, *, branches: tuple[Graph, ...]) -> list[Any]:
+@_primitive.push
+def _(primals: Any, tangents: Any, *, branches: tuple[Graph, ...]) -> tuple[Sequence[Tensor], list[Any]]:
     t = graph_transforms()
     nonzero = tuple(not isinstance(x, Zero) for x in tangents[1:])
-    none = (False,) * len(out)
+    specs = branches[0].output_specs
+    none = (False,) * len(specs)
     force = _union(t.jvp_graph(g, nonzero, none)[1] for g in branches)
     pushed = tuple(t.jvp_graph(g, nonzero, force)[0] for g in branches)
     made = _primitive(*primals, *(x for x in tangents[1:] if not isinstance(x, Zero)), branches=pushed)
-    rest = iter(made[len(out) :])
-    return [next(rest) if f else Zero(o.spec) for o, f in zip(out, force, strict=True)]
+    return made[: len(specs)], fill(made[len(specs) :], force, specs)
 
 
 def _union(flags: Any) -> tuple[bool, ...]:
@@ -71,10 +71,10 @@ def _(primals: Any, tangents: Any, *, branches: tuple[Graph, ...]) -> tuple[Sequ
     results = _primitive(*primals, branches=known)
     outs, residuals = results[:n], results[n:]
     if not any(force):
-        return outs, [Zero(o.spec) for o in outs]
+        return outs, fill((), force, branches[0].output_specs)
     linear = tuple(_pick_inputs(s.linear, specs, k) for k, s in enumerate(splits))
-    rest = iter(_primitive(primals[0], *residuals, *moved, branches=linear))
-    return outs, [next(rest) if f else Zero(o.spec) for o, f in zip(outs, force, strict=True)]
+    made = _primitive(primals[0], *residuals, *moved, branches=linear)
+    return outs, fill(made, force, branches[0].output_specs)
 
 
 def _pad_outputs(graph: Graph, n: int, specs: Sequence[Sequence[Spec]], k: int) -> Graph:

@@ -19,7 +19,7 @@ from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
-from treadle.ops.control.call import check_inputs, run
+from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("scan", multiple=True)
@@ -83,19 +83,15 @@ def _grow(flags: tuple[bool, ...], start: int, found: Sequence[bool]) -> tuple[b
     return flags[:start] + carry + flags[start + len(found) :]
 
 
-def _fill(values: Sequence[Tensor], flags: Sequence[bool], specs: Sequence[Spec]) -> list[Any]:
-    rest = iter(values)
-    return [next(rest) if f else Zero(s) for f, s in zip(flags, specs, strict=True)]
-
-
-@_primitive.jvp
+@_primitive.push
 def _(
-    primals: Any, tangents: Any, out: Any, *, body: Graph, length: Size, reverse: bool, consts: int, carry: int
-) -> list[Any]:
+    primals: Any, tangents: Any, *, body: Graph, length: Size, reverse: bool, consts: int, carry: int
+) -> tuple[list[Tensor], list[Any]]:
     t = graph_transforms()
     flags = _nonzero(tangents)
+    n = len(body.outputs) - carry
     while True:
-        force = flags[consts : consts + carry] + (False,) * (len(out) - carry)
+        force = flags[consts : consts + carry] + (False,) * n
         pushed, made = t.jvp_graph(body, flags, force)
         grown = _grow(flags, consts, made[:carry])
         if grown == flags:
@@ -104,13 +100,13 @@ def _(
     c, s, x = _split(primals, consts, carry)
     fc, fs, fx = _split(flags, consts, carry)
     dc, ds, dx = (_moved(g, f) for g, f in zip(_split(tangents, consts, carry), (fc, fs, fx), strict=True))
-    n = len(out) - carry
     order_in = _Order([("c", len(c)), ("s", carry), ("x", len(x)), ("dc", len(dc)), ("ds", len(ds)), ("dx", len(dx))])
     order_out = _Order([("s", carry), ("y", n), ("ds", len(ds)), ("dy", sum(made[carry:]))])
     new_body = order_in.permute_inputs(pushed, ["c", "dc", "s", "ds", "x", "dx"])
     new_body = new_body.with_outputs(order_out.select(new_body.outputs, ["s", "ds", "y", "dy"]))
     state, ys = _bind(new_body, [*c, *dc], [*s, *ds], [*x, *dx], length=length, reverse=reverse)
-    return _fill([*state[carry:], *ys[n:]], [*fs, *made[carry:]], [o.spec for o in out])
+    outs = [*state[:carry], *ys[:n]]
+    return outs, fill([*state[carry:], *ys[n:]], [*fs, *made[carry:]], [o.spec for o in outs])
 
 
 class _Order:
@@ -179,7 +175,7 @@ def _(
     made_state, made_ys = _bind(
         linear, [*residual_consts, *dc], ds, [*residual_xs, *dx], length=length, reverse=reverse
     )
-    return outs, _fill([*made_state, *made_ys], split.nonzero, [o.spec for o in outs])
+    return outs, fill([*made_state, *made_ys], split.nonzero, [o.spec for o in outs])
 
 
 @_primitive.transpose

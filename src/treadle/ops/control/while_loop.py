@@ -16,7 +16,7 @@ from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
-from treadle.ops.control.call import check_inputs, run
+from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.control.cond import _primitive as cond_primitive
 from treadle.ops.control.scan import _Order
 from treadle.ops.control.scan import _primitive as scan_primitive
@@ -58,18 +58,17 @@ def _(
     return tuple(carry)
 
 
-@_primitive.jvp
+@_primitive.push
 def _(
     primals: Any,
     tangents: Any,
-    out: Any,
     *,
     condition: Graph,
     body: Graph,
     condition_consts: int,
     body_consts: int,
     max_steps: int | None,
-) -> list[Any]:
+) -> tuple[Sequence[Tensor], list[Any]]:
     t = graph_transforms()
     c, b, s = _split(primals, condition_consts, body_consts)
     _, db, ds = _split(tangents, condition_consts, body_consts)
@@ -103,8 +102,7 @@ def _(
         body_consts=n + len(moved_b),
         max_steps=max_steps,
     )
-    rest = iter(results[m:])
-    return [next(rest) if f else Zero(o.spec) for o, f in zip(out, flags[body_consts:], strict=True)]
+    return results[:m], fill(results[m:], flags[body_consts:], body.output_specs)
 
 
 @_primitive.linearize
