@@ -33,7 +33,10 @@ def owner_of(function: Callable[..., Any]) -> Stateful | None:
 
 
 def is_array(x: Any) -> bool:
-    return isinstance(x, Tensor | np.ndarray | np.generic)
+    """Whether it becomes a tensor of the graph. NumPy's float64, int64 and bool scalars count as Python numbers."""
+    if isinstance(x, np.generic):
+        return not isinstance(x, float | np.int64 | np.bool_)
+    return isinstance(x, Tensor | np.ndarray)
 
 
 class Call:
