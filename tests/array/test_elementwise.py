@@ -48,7 +48,8 @@ INTEGER_UNARY = [
 ]
 INTEGER_BINARY: dict[str, Any] = {
     "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
-    **{k: BINARY[k] for k in ("add", "equal", "floor_divide", "greater", "less_equal", "maximum", "multiply", "remainder", "subtract")},
+    **{k: BINARY[k] for k in ("add", "equal", "floor_divide", "greater", "less_equal", "maximum", "multiply")},
+    **{k: BINARY[k] for k in ("remainder", "subtract")},
 }  # fmt: skip
 
 

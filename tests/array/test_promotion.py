@@ -71,13 +71,13 @@ def test_python_numbers_take_the_tensors_dtype(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: td.asarray([1, 2]) + 0.5, r"add: the Python float 0.5 .* int32.*x\.astype\(td\.float32\).*or 0 for 0.5"),
+        (lambda: td.asarray([1]) + 0.5, r"add: the Python float 0.5 .* int32.*x\.astype\(td\.float32\).*or 0 for 0.5"),
         (lambda: td.asarray([True]) * 3, r"multiply: the Python int 3 .* bool.*x\.astype\(td\.int32\)"),
         (lambda: td.asarray([1.0]) + True, r"the Python bool True .* float32.*write 1 for True"),
         (lambda: td.asarray([1, 2], dtype=td.uint8) + 300, "300 does not fit into uint8, which holds 0 to 255"),
         (lambda: td.asarray([1]) + np.float32([0.5]), r"int32 and float32 do not mix.*\.astype\(td\.float32\)"),
         (lambda: td.asarray([1]) / 2, r"x\.astype\(td\.float32\) / y, or x // y"),
-        (lambda: td.asarray([1.0]) + [1, 2], "add: a list is neither a tensor nor a number; td.asarray"),
+        (lambda: td.add(td.asarray([1.0]), [1, 2]), "add: a list is neither a tensor nor a number; td.asarray"),
         (lambda: td.asarray([1.0]) + "a", "add: 'a'"),
         (lambda: td.asarray([1.0]) == None, "equal: None"),  # noqa: E711
         (lambda: td.asarray([1.0]) + 1j, "1j"),

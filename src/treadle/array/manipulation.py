@@ -16,6 +16,7 @@ from treadle.array.convert import (
     as_tensor,
     into,
     is_zero,
+    like,
     operands,
     static_int,
 )
@@ -497,8 +498,8 @@ def tile(x: ArrayLike, repetitions: Any, /) -> Tensor:
     return reshape(tall, tuple(r * n for r, n in zip(times, sizes, strict=True)))
 
 
-def pad(x: ArrayLike, /, widths: Any, mode: str = "constant", *, value: ArrayLike = 0) -> Tensor:
-    """Longer at the ends: by `value`, by the edge's element again, or by a reflection in it.
+def pad(x: ArrayLike, /, widths: Any, mode: str = "constant", *, value: ArrayLike | None = None) -> Tensor:
+    """Longer at the ends: by `value` (0 when it is left out), by the edge's element again, or by a reflection in it.
 
     Args:
         widths: one int for all ends, `(before, after)` for all axes, or such a pair for each axis. Not negative.
@@ -514,8 +515,9 @@ def pad(x: ArrayLike, /, widths: Any, mode: str = "constant", *, value: ArrayLik
     t = as_tensor(x, "pad")
     pairs = _pairs(t, widths)
     if mode == "constant":
+        fill = like(0, t) if value is None else into(t, value, "pad")
         low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
-        return apply(shape_ops.pad, t, into(t, value, "pad"), low=low, high=high, interior=(0,) * t.ndim)
+        return apply(shape_ops.pad, t, fill, low=low, high=high, interior=(0,) * t.ndim)
     if mode not in ("edge", "reflect"):
         raise ArgumentError(f'pad: mode is "constant", "edge" or "reflect"; got {mode!r}')
     for a, (before, after) in enumerate(pairs):

@@ -28,6 +28,8 @@ def from_nested(obj: list[Any] | tuple[Any, ...], dtype: DType | None, name: str
         return _plain(obj, dtype, name)
     leaves: list[Any] = []
     _collect(obj, leaves)
+    for x in leaves:
+        as_tensor(x, name, dtype if scalar_kind(x) == "i" else None)  # raises, naming what is no number
     return _build(obj, dtype or common_dtype(name, leaves), dtype is not None, name)
 
 
