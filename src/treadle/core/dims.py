@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, TypeAlias, Union
 
 from treadle.core.errors import DimError, GraphError
@@ -72,7 +73,9 @@ class Dim:
 
     # arithmetic
 
-    def __add__(self, other: Size) -> Size:
+    def __add__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         terms = dict(self._terms)
         for monomial, coefficient in _terms(other).items():
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -83,14 +86,18 @@ class Dim:
     def __neg__(self) -> Size:
         return _make({m: -c for m, c in self._terms})
 
-    def __sub__(self, other: Size) -> Size:
+    def __sub__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return self + (-other)
 
-    def __rsub__(self, other: Size) -> Size:
+    def __rsub__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return (-self) + other
 
     def __mul__(self, other: Any) -> Any:
-        if not isinstance(other, int | Dim):
+        if not _is_size(other):
             return NotImplemented
         terms: _Terms = {}
         for m1, c1 in self._terms:
@@ -101,16 +108,24 @@ class Dim:
 
     __rmul__ = __mul__
 
-    def __floordiv__(self, other: Size) -> Size:
+    def __floordiv__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _divide(self, other)[0]
 
-    def __rfloordiv__(self, other: int) -> Size:
+    def __rfloordiv__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _divide(other, self)[0]
 
-    def __mod__(self, other: Size) -> Size:
+    def __mod__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _divide(self, other)[1]
 
-    def __rmod__(self, other: int) -> Size:
+    def __rmod__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _divide(other, self)[1]
 
     def __divmod__(self, other: Size) -> tuple[Size, Size]:
@@ -124,16 +139,24 @@ class Dim:
     def __hash__(self) -> int:
         return self._hash
 
-    def __lt__(self, other: Size) -> bool:
+    def __lt__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return not self >= other
 
-    def __gt__(self, other: Size) -> bool:
+    def __gt__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return not self <= other
 
-    def __le__(self, other: Size) -> bool:
+    def __le__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _nonnegative(other - self, f"{self} <= {other}")
 
-    def __ge__(self, other: Size) -> bool:
+    def __ge__(self, other: Any) -> Any:
+        if not _is_size(other):
+            return NotImplemented
         return _nonnegative(self - other, f"{self} >= {other}")
 
     def __bool__(self) -> bool:
@@ -155,6 +178,11 @@ class Dim:
             sign = "-" if coefficient < 0 else "+" if out else ""
             out += sign + "*".join(factors)
         return out
+
+
+def _is_size(x: Any) -> bool:
+    """Whether arithmetic is ours; what a tensor does with a Dim is the tensor's."""
+    return isinstance(x, int | Dim | Integral)
 
 
 def _order(term: tuple[_Monomial, int]) -> tuple[int, str]:
@@ -245,7 +273,7 @@ def _divide_by_dim(top: Size, bottom: Dim) -> tuple[Size, Size]:
                 break
         if step is None:
             break
-        quotient, remaining = quotient + step, remaining - step * bottom  # type: ignore[assignment]
+        quotient, remaining = quotient + step, remaining - step * bottom
         if isinstance(remaining, int) and remaining == 0:
             return quotient, 0
     return 0, top
