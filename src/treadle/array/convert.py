@@ -8,6 +8,7 @@ NumPy touches them: `x / np.sqrt(2)` keeps float32. Other NumPy scalars, and all
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias, Union
 
 import ml_dtypes
@@ -97,6 +98,18 @@ def from_scalar(x: Any, dtype: DType, name: str) -> Tensor:
     """
     if isinstance(x, Dim):
         return cast(apply(shape_ops.size, size=x), dtype)
+    if type(x) in (int, float) and x:
+        return _remembered(type(x), x, dtype, name)
+    return _new_scalar(x, dtype, name)  # 0.0 and -0.0 are equal, so no key tells them apart
+
+
+@lru_cache(maxsize=1024)
+def _remembered(kind: type, x: Any, dtype: DType, name: str) -> Tensor:
+    """The literals of a program are few, and met in every step of a loop that runs at once."""
+    return _new_scalar(x, dtype, name)
+
+
+def _new_scalar(x: Any, dtype: DType, name: str) -> Tensor:
     try:
         return concrete(np.asarray(x, dtype.numpy))
     except OverflowError:
@@ -183,11 +196,24 @@ def operands(name: str, *xs: Any) -> tuple[Tensor, ...]:
     first = xs[0]
     if isinstance(first, Tensor) and all(isinstance(x, Tensor) and x.dtype is first.dtype for x in xs):
         return xs
+    if len(xs) == 2:
+        fast = _tensor_and_number(name, *xs) or _tensor_and_number(name, *xs[::-1])[::-1]
+        if fast:
+            return fast
     for x in xs:
         if not isinstance(x, Tensor | np.ndarray | np.generic) and scalar_kind(x) is None:
             as_tensor(x, name)  # raises, naming it
     dtype = common_dtype(name, xs)
     return tuple(cast(as_tensor(x, name, dtype), dtype) for x in xs)
+
+
+def _tensor_and_number(name: str, x: Any, y: Any) -> tuple[Tensor, ...]:
+    """The commonest mix, `x * 2`, or nothing when it is another."""
+    if isinstance(x, Tensor) and (type(y) is float or type(y) is int):
+        kind = x.dtype.kind
+        if kind == "f" or (kind != "b" and type(y) is int):
+            return x, from_scalar(y, x.dtype, name)
+    return ()
 
 
 def into(x: Tensor, value: Any, name: str) -> Tensor:
