@@ -78,6 +78,11 @@ def test_undecidable_questions_say_which_size() -> None:
         int(n)
     assert n >= 1
     assert not n < 1
+    assert n // 2 <= n
+    assert (n + 1) // 2 + n // 2 <= n + 1
+    assert n * 3 // 4 < 3 * n
+    with pytest.raises(DimError, match="n"):
+        _ = n // 2 >= 1
     assert not same_size(n, n + 1)
     assert n != 4  # == is structural: shapes go into dicts
 

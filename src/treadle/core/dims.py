@@ -309,11 +309,29 @@ def _atom_bounds(atom: _Atom) -> tuple[float, float]:
     return (0.0 if low >= 0 else -math.inf), high
 
 
+def _without_quotients(size: Size) -> Size:
+    """A lower bound of a positive multiple of `size`, by (a-k+1)/k <= a//k <= a/k: what shows that n//2 <= n."""
+    for _ in range(8):  # gives up on anything longer
+        for monomial, coefficient in _terms(size).items():
+            rest = tuple(a for a in monomial if isinstance(a, str))  # sizes, so factors >= 1
+            quotients = [a for a in monomial if not isinstance(a, str)]
+            if len(quotients) == 1 and quotients[0][0] == "//" and isinstance(k := quotients[0][2], int):
+                top = quotients[0][1] - (k - 1 if coefficient > 0 else 0)
+                size = k * (size - _make({monomial: coefficient})) + _make({rest: coefficient}) * top
+                break
+        else:
+            break
+    return size
+
+
+def _is_nonnegative(size: Size) -> bool:
+    return _bounds(size)[0] >= 0 or _bounds(_without_quotients(size))[0] >= 0
+
+
 def _nonnegative(size: Size, question: str) -> bool:
-    low, high = _bounds(size)
-    if low >= 0:
+    if _is_nonnegative(size):
         return True
-    if high < 0:
+    if _is_nonnegative(-size - 1):
         return False
     names = ", ".join(sorted(size.names)) if isinstance(size, Dim) else ""
     raise DimError(f"{question} depends on the size of {names}, which is not known while tracing")
