@@ -207,8 +207,30 @@ def test_a_size_that_changes_again_and_again_is_reported_once() -> None:
         run_all_sizes()
     assert len(seen) == 1
     g = td.compile(lambda x, k: x + k)
-    with pytest.warns(td.RetraceWarning, match=r"Python number at.*td\.asarray"):
+    with pytest.warns(td.RetraceWarning, match=r"Python number k changed.*td\.asarray"):
         [g(td.ones(1), k) for k in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, r"truth value.*`gt`.*td\.cond.*td\.where"),
+        (lambda x: x.numpy(), r"array of numbers \(for `\.numpy\(\)`\).*an input.*td\.host_call"),
+        (lambda x: x.sum().item(), r"the number \(for `\.item\(\)`\).*`sum`.*td\.host_call"),
+        (lambda x: x.tolist(), r"the list of numbers.*td\.host_call"),
+        (lambda x: np.sin(x), r"the NumPy array.*td\.host_call"),
+        (lambda x: range(td.argmax(x)), r"for an index or a size.*x\.shape"),
+    ],
+)
+def test_a_missing_number_says_what_to_do_instead(function: Any, words: str) -> None:
+    with pytest.raises(td.errors.TraceError, match=words):
+        td.compile(function)(td.ones(3))
+
+
+def test_a_symbol_prints_as_such() -> None:
+    seen: list[str] = []
+    td.compile(lambda x: seen.append(repr(x)) or x)(td.ones(3))
+    assert seen == ["tensor(f32[3], an input, no numbers yet)"]
 
 
 def test_eval_shape_needs_no_numbers() -> None:

@@ -210,6 +210,8 @@ def test_messages() -> None:
         td.grad(lambda a: newton(a))(t64(2.0))
     with pytest.raises(td.errors.DTypeError, match="must be bool, and is f32"):
         td.cond(x, td.sin, td.cos, x)
+    with pytest.raises(td.errors.ArgumentError, match=r"the true branch must be a function, and is 1\.0.*td\.where"):
+        td.cond(x > 0, 1.0, 2.0)
     with pytest.raises(td.errors.ShapeError, match=r"td.where"):
         td.cond(td.asarray([True, False]), td.sin, td.cos, x)
     with pytest.raises(td.errors.ShapeError, match="same shapes and dtypes"):

@@ -127,6 +127,7 @@ def test_host_call() -> None:
         td.grad(lambda x: f(x).sum())(t64([1.0]))
     with pytest.raises(td.errors.ShapeError, match="promised"):
         td.host_call(lambda a: a[:1], t64([1.0, 2.0]), result=t64([1.0, 2.0]))
+    assert td.host_call(lambda a: None, t64([1.0]), result=()) == ()
 
 
 def test_a_host_function_runs_though_nobody_uses_its_result() -> None:

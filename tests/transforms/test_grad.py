@@ -108,6 +108,23 @@ def test_what_has_no_derivative_says_so() -> None:
         td.grad(lambda x: x, 1)(td.asarray(1.0))
     with pytest.raises(td.errors.DerivativeError, match=r"f32\[\].*f32\[2\]"):
         td.jvp(td.sin, [td.asarray(1.0)], [td.ones(2)])
+    with pytest.raises(td.errors.DerivativeError, match=r"returned 1\.5, which no longer.*\.item\(\)"):
+        td.grad(lambda x: x.item())(td.asarray(1.5))
+    with pytest.raises(td.errors.ArgumentError, match=r"\[x\], \[dx\]"):
+        td.jvp(td.sin, td.ones(2), td.ones(2))
+    with pytest.raises(td.errors.ArgumentError, match=r"\[x\], \[dx\]"):
+        td.hvp(td.sum, td.ones(2), td.ones(2))
+
+
+def test_numpy_does_not_swallow_a_derivative() -> None:
+    x, k = td.asarray([1.0, 4.0]), np.asarray([2.0, 3.0], np.float32)
+    with pytest.raises(td.errors.DerivativeError, match=r"f32\[2\], an input, and td.grad.*td\.sin for np\.sin"):
+        td.grad(lambda x: td.asarray(np.sqrt(x)).sum())(x)
+    assert td.grad(lambda x: (k * x).sum())(x).tolist() == [2.0, 3.0]
+    assert td.grad(lambda x: (x * x.numpy()).sum())(x).tolist() == [1.0, 4.0]  # a constant, asked for by name
+    seen = []
+    td.grad(lambda x: (seen.append(np.asarray(td.argmax(x))), x.sum())[1])(x)
+    assert seen == [1]  # what has no derivative loses none
 
 
 def test_an_exact_zero_stays_zero() -> None:

@@ -29,7 +29,8 @@ def from_nested(obj: list[Any] | tuple[Any, ...], dtype: DType | None, name: str
     leaves: list[Any] = []
     _collect(obj, leaves)
     for x in leaves:
-        as_tensor(x, name, dtype if scalar_kind(x) == "i" else None)  # raises, naming what is no number
+        if scalar_kind(x) is None and not isinstance(x, Tensor | np.ndarray | np.generic):
+            raise DTypeError(f"{name}: the list holds {x!r}; it takes bools, integers, floats, tensors and arrays")
     return _build(obj, dtype or common_dtype(name, leaves), dtype is not None, name)
 
 

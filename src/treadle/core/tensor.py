@@ -9,7 +9,7 @@ import numpy as np
 
 from treadle.core.dims import Dim, Shape, Size
 from treadle.core.dtypes import DType, as_dtype
-from treadle.core.errors import DimError, LeakError, ShapeError, TraceError
+from treadle.core.errors import DerivativeError, DimError, LeakError, ShapeError, TraceError
 from treadle.core.graph import Atom
 from treadle.core.primitive import Unknown, Zero
 from treadle.core.registry import array_namespace, package
@@ -86,7 +86,7 @@ class Tensor:
         Raises:
             TraceError: it has none, being traced by td.compile or td.vmap.
         """
-        return self._need("its numbers")
+        return self._need("the array of numbers (for `.numpy()`)")
 
     def item(self) -> Any:
         """The only number that it holds, as a Python number.
@@ -95,14 +95,14 @@ class Tensor:
             ShapeError: it holds another number of elements than one.
             TraceError: it has no numbers.
         """
-        value = self._need("a number")
+        value = self._need("the number (for `.item()`)")
         if value.size != 1:
             raise ShapeError(f"item() needs one element; this tensor is {self._spec} with {value.size}")
         return value.item() if value.dtype.kind != "V" else float(value.reshape(()))
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        return self._need("its numbers").tolist()
+        return self._need("the list of numbers (for `.tolist()`)").tolist()
 
     def _need(self, what: str) -> np.ndarray[Any, Any]:
         if self._value is None:
@@ -121,13 +121,18 @@ class Tensor:
                 "only traced. Return it from the function instead of keeping it in a variable around it"
             )
         creator = trace.creator if trace is not None else "a trace"
-        return TraceError(
-            f"{what} of a tensor is needed, but inside {creator} {origin} has none yet. "
-            "Use td.cond(p, f, g, *args) or td.where(p, a, b) for an `if`, td.while_loop for a `while`, "
-            "or move this line outside of the traced function"
-        )
+        return TraceError(f"{what} of a tensor is needed, but inside {creator} {origin} has none yet. {_remedy(what)}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.dtype.is_floating and self.is_symbolic and self.is_concrete:
+            from treadle.core.tracing import describe_origin
+
+            assert self._trace is not None
+            raise DerivativeError(
+                f"NumPy takes only the numbers of {describe_origin(self)} and {self._trace.creator} would count them "
+                "as a constant: a wrong derivative. Use treadle's function (td.sin for np.sin), or say that a constant "
+                "is meant: x.numpy()"
+            )
         value = self._need("the NumPy array")
         return np.array(value, dtype=dtype) if copy or dtype is not None else value
 
@@ -161,7 +166,7 @@ class Tensor:
         if self._value is None:
             from treadle.core.tracing import describe_origin
 
-            return f"tensor({describe_origin(self)}, no numbers yet)"
+            return f"tensor({describe_origin(self)} no numbers yet)"
         text = np.array2string(np.asarray(self._value), separator=", ", prefix="tensor(", threshold=200)
         return f"tensor({text}, {self._spec})"
 
@@ -370,6 +375,21 @@ class Tensor:
 
     def any(self, axis: Any = None, **options: Any) -> Tensor:
         return _call("any", self, axis=axis, **options)
+
+
+def _remedy(what: str) -> str:
+    """What to do where a number is missing."""
+    if "truth value" in what:
+        return (
+            "Use td.cond(p, f, g, *args) or td.where(p, a, b) for an `if`, td.while_loop for a `while`, "
+            "or move this line outside of the traced function"
+        )
+    if "index" in what:
+        return "Index with the tensor itself, x[i]; sizes must be Python ints, or come from x.shape"
+    return (
+        "Move this line outside of the traced function, or hand the numbers to Python code while the graph runs: "
+        "td.host_call(f, x, result=…)"
+    )
 
 
 def _binary(name: str, a: Any, b: Any) -> Any:

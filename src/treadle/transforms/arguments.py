@@ -78,13 +78,7 @@ class Call:
 
     def names(self) -> list[str]:
         """Names of the leaves, then of the variables: `x`, `batch.0`, `model.layers.0.kernel`."""
-        paths = self.structure.paths()
-        try:
-            parameters = list(inspect.signature(self.function).parameters.values())
-        except (TypeError, ValueError):
-            parameters = []
-        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        named = [_argument_name(p, positional) for p in paths]
+        named = self.argument_names()
         found = [named[i] for i in self.positions]
         roots = [named[i] for i, x in enumerate(self.all_leaves) if isinstance(x, Stateful)]
         if len(roots) < len(self.roots):
@@ -92,6 +86,15 @@ class Call:
         if len(roots) == 1:
             return found + [f"{roots[0]}.{p}" for p in self.variables.paths]
         return found + [".".join([roots[int(p.partition(".")[0])], p.partition(".")[2]]) for p in self.variables.paths]
+
+    def argument_names(self) -> list[str]:
+        """Names of all leaves, tensors or not, as the function's signature calls them."""
+        try:
+            parameters = list(inspect.signature(self.function).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return [_argument_name(p, positional) for p in self.structure.paths()]
 
     def run(self, leaves: Sequence[Tensor], variables: Sequence[Tensor]) -> Outcome:
         """Run the function with these tensors in the places of its own; put its own back afterwards.

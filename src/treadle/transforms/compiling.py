@@ -158,9 +158,9 @@ class Compiled:
         for name, x in zip(call.names(), call.leaves, strict=False):
             for axis, n in enumerate(x.shape):
                 self._notice_one(f"{name}:{axis}:{x.ndim}", n, _size_notice(name, axis, x.ndim))
-        for path, leaf in zip(call.structure.paths(), call.all_leaves, strict=True):
+        for name, leaf in zip(call.argument_names(), call.all_leaves, strict=True):
             if isinstance(leaf, int | float) and not is_array(leaf) and not isinstance(leaf, bool):
-                self._notice_one(f"={path}", leaf, _number_notice(path, leaf))
+                self._notice_one(f"={name}", leaf, _number_notice(name, leaf))
 
     def _notice_one(self, key: str, value: Any, advice: tuple[str, str]) -> None:
         seen = self._seen.setdefault(key, [])
@@ -213,9 +213,9 @@ def _size_notice(name: str, axis: int, ndim: int) -> tuple[str, str]:
     )
 
 
-def _number_notice(path: str, leaf: Any) -> tuple[str, str]:
+def _number_notice(name: str, leaf: Any) -> tuple[str, str]:
     return (
-        f"the Python number at {path.partition('.')[2]} changed",
+        f"the Python number {name} changed",
         f"Pass it as a tensor: td.asarray({leaf!r})",
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from treadle.core import trees
-from treadle.core.errors import DerivativeError
+from treadle.core.errors import ArgumentError, DerivativeError
 from treadle.core.graph import Graph, Node
 from treadle.core.primitive import Zero
 from treadle.core.tensor import Tensor
@@ -53,6 +53,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
 
     Raises:
         DerivativeError: an argument has no derivative, or a tangent does not fit its primal.
+        ArgumentError: primals or tangents is no list or tuple.
 
     >>> import treadle as td
     >>> value, slope = td.jvp(td.sin, [td.asarray(0.0)], [td.asarray(2.0)])
@@ -60,11 +61,20 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     (0.0, 2.0)
     """
     creator = f"td.jvp({function_name(function)})"
+    check_sequences(creator, primals, tangents)
     call = trace_call(function, tuple(primals), {}, range(len(primals)), creator=creator)
     directions = check_tangents(call.wanted, tangents, creator)
     outs, made = push_graph(call.traced.graph, call.wanted.tensors, call.traced.captured, directions)
     call.assign(outs)
     return call.value(outs), call.value([instantiate(t) for t in made])
+
+
+def check_sequences(creator: str, primals: Any, tangents: Any) -> None:
+    """Raise unless both are lists or tuples: a tensor would be taken apart along its first axis."""
+    if not (isinstance(primals, list | tuple) and isinstance(tangents, list | tuple)):
+        raise ArgumentError(
+            f"{creator}: primals and tangents are lists with one entry an argument, also for a single one: [x], [dx]"
+        )
 
 
 def check_tangents(wanted: Wanted, tangents: Sequence[Any], creator: str) -> list[Tangent]:

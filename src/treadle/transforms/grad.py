@@ -89,10 +89,15 @@ def value_and_grad(
 
 
 def _scalar(near: Linearized, creator: str) -> Tensor:
-    tensors = near.call.result.tensors
-    if len(near.call.result.leaves) != 1 or len(tensors) != 1:
+    leaves, tensors = near.call.result.leaves, near.call.result.tensors
+    if len(leaves) == 1 and not tensors:
         raise DerivativeError(
-            f"{creator}: the function must return one scalar, and returned {len(near.call.result.leaves)} things. "
+            f"{creator}: the function must return one scalar tensor, and returned {leaves[0]!r}, which no longer knows "
+            "what it was computed from. Leave out .item(), float(…) and the like"
+        )
+    if len(leaves) != 1 or len(tensors) != 1:
+        raise DerivativeError(
+            f"{creator}: the function must return one scalar, and returned {len(leaves)} things. "
             "Return (loss, aux) with has_aux=True for more"
         )
     spec = near.outs[0].spec

@@ -16,7 +16,7 @@ from treadle.core.tracing import trace
 from treadle.transforms.arguments import function_name
 from treadle.transforms.batching import batch_graph, stretch
 from treadle.transforms.derivative import instantiate
-from treadle.transforms.forward import jvp
+from treadle.transforms.forward import check_sequences, jvp
 from treadle.transforms.grad import Linearized, grad, linearize_call
 
 
@@ -149,11 +149,13 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
 
     Raises:
         DerivativeError: the value is no scalar, or a tangent does not fit.
+        ArgumentError: primals or tangents is no list or tuple.
 
     >>> import treadle as td
     >>> td.hvp(lambda x: (x**3).sum(), [td.asarray([1., 2.])], [td.asarray([1., 1.])]).tolist()
     [6.0, 12.0]
     """
+    check_sequences("td.hvp", primals, tangents)
     if not primals:
         raise DerivativeError("td.hvp: give at least one argument")
     nums: int | tuple[int, ...] = 0 if len(primals) == 1 else tuple(range(len(primals)))

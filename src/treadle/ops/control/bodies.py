@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core import trees
-from treadle.core.errors import TraceError
+from treadle.core.errors import ArgumentError, TraceError
 from treadle.core.graph import Graph, Var
 from treadle.core.registry import array_namespace
 from treadle.core.spec import Spec
@@ -69,6 +69,12 @@ def trace_bodies(
     Args:
         specs: of the graphs' inputs, where they differ from the operands' (scan's slices).
     """
+    for body in bodies:
+        if not callable(body.function):
+            raise ArgumentError(
+                f"{what}: {body.name} must be a function, and is {body.function!r}. To choose between values: "
+                "td.where(p, a, b)"
+            )
     taken = [Leaves.of(tuple(ops), what) for ops in operands]
     results: list[Leaves] = []
     made = []
