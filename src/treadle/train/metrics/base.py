@@ -129,7 +129,7 @@ class FunctionMetric(Metric):
     """The mean over examples of `function(prediction, target)`: a scalar for the batch, or one number an example."""
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        super().__init__(name or getattr(function, "__name__", "metric"))
+        super().__init__(name or str(getattr(function, "__name__", "metric")))
         self.function = function
         try:
             self._weighted = "weights" in inspect.signature(function).parameters

@@ -14,10 +14,12 @@ from treadle.train.metrics.labels import read
 class AUC(Metric):
     """Area under the ROC curve: how likely a positive example scores above a negative one; ties count one half.
 
-    Exact: it keeps all scores (8 + 8 bytes an example and class), not a histogram. For scores `[n, classes]` the mean
-    over classes of each against the rest. NaN while one of the two kinds is missing, or when a score is NaN.
+    Exact: it keeps all scores (8 bytes an example and class), not a histogram. Scores `[n, 2]` count by their
+    difference; for more classes it is the mean over classes of the AUC of each one's probability against the rest.
+    NaN while one of the two kinds is missing, or when a score is NaN.
 
     Args:
+        from_logits: whether scores `[n, classes]` are logits (then softmax makes probabilities of them), as in losses.
         task: as in `Accuracy`.
 
     >>> m = td.train.metrics.AUC()
@@ -27,9 +29,9 @@ class AUC(Metric):
     Source: Mann, Whitney, Ann. Math. Statist. 18 (1947); Hanley, McNeil, Radiology 143 (1982).
     """
 
-    def __init__(self, *, task: str | None = None, name: str = "auc") -> None:
+    def __init__(self, *, from_logits: bool = True, task: str | None = None, name: str = "auc") -> None:
         super().__init__(name)
-        self.task = task
+        self.from_logits, self.task = from_logits, task
         self._parts: dict[str, list[Array]] = {}
 
     def reset(self) -> None:
@@ -40,12 +42,14 @@ class AUC(Metric):
         e = read(np.asarray(prediction, np.float64), target, weights, self.name, None, self.task)
         if e.scores is None:
             raise ShapeError(f"{self.name} needs scores")
-        if e.task == "multiclass":
-            targets = e.targets[:, None] == np.arange(e.classes)
-        else:
-            targets = e.targets.reshape(e.scores.shape).astype(np.bool_)
+        scores, targets = e.scores, e.targets
+        if e.task == "multiclass" and e.classes == 2:
+            scores = scores[:, 1] - scores[:, 0]
+        elif e.task == "multiclass":
+            scores = _softmax(scores) if self.from_logits else scores
+            targets = targets[:, None] == np.arange(e.classes)
         w = np.ones(len(targets), np.int64) if e.weights is None else e.weights
-        for key, part in (("scores", e.scores), ("targets", targets), ("weights", w)):
+        for key, part in (("scores", scores), ("targets", targets.astype(np.bool_)), ("weights", w)):
             self._parts.setdefault(key, []).append(part.copy())
 
     def state(self) -> dict[str, Array]:
@@ -66,6 +70,11 @@ class AUC(Metric):
         if scores.ndim == 1:
             return area(scores, targets, w)
         return float(np.mean([area(s, t, w) for s, t in zip(scores.T, targets.T, strict=True)]))
+
+
+def _softmax(scores: Array) -> Array:
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def area(scores: Array, targets: Array, weights: Array) -> float:

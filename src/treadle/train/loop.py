@@ -1,0 +1,349 @@
+"""The training loop: epochs, steps, and the position from which a run goes on."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from treadle import random
+from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.stateful import Variables
+from treadle.core.tensor import Tensor
+from treadle.train import nonfinite
+from treadle.train._building import build_from
+from treadle.train.callbacks import Callback, Context
+from treadle.train.checkpoints import Checkpoint, Saved
+from treadle.train.data import Source, as_tensors, batch_rows, float_of, peek, unpack
+from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
+from treadle.train.history import History
+from treadle.train.interrupt import Interrupt, watched
+from treadle.train.metrics import Mean, Metric
+from treadle.train.progress import Progress
+from treadle.train.saving import assign_all
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The plain arguments of `fit`."""
+
+    epochs: int
+    seed: int
+    shuffle: bool
+    batch_size: int
+    nan: str
+    compiled: bool
+    resume: bool
+    checkpoint: Checkpoint | None
+
+
+@dataclass
+class Run:
+    """One call of `fit`. The position is (epoch, batch): the next batch to be taken."""
+
+    model: Any
+    optimizer: Any
+    source: Source
+    validation: Source | None
+    loss: Callable[..., Any] | None
+    step: Callable[..., Any]
+    own_step: bool
+    validation_step: Callable[..., Any] | None
+    metrics: list[Metric]
+    callbacks: list[Callback]
+    progress: Progress
+    settings: Settings
+    epoch: int = 0
+    batch: int = 0
+    history: History = field(default_factory=History)
+    means: dict[str, Mean] = field(default_factory=dict)
+
+    def run(self) -> History:
+        first, self._batches = peek(self.source)
+        if first is None:
+            raise ArgumentError("the data gave no batches")
+        self._build(first)
+        self.context = Context(
+            self.model, self.optimizer, self.history, self.settings.epochs,
+            batches=self.source.count(), tell=self.progress.tell,
+        )  # fmt: skip
+        try:
+            with watched(self.progress.tell) as interrupt:
+                self._begin()
+                self._epochs(interrupt)
+                self.history.interrupted = interrupt.pressed
+                self.history.stopped = self.context.stopping
+                self._save()
+                self._call("on_train_end")
+                if self.context.stopping:
+                    self.progress.tell(f"Stopped: {self.context.stopping}.")
+        finally:
+            self.progress.close()
+        return self.history
+
+    # before the first step
+
+    def _build(self, batch: Any) -> None:
+        """Make all parameters and moments, so that what follows can be saved and put back."""
+        x = batch if self.own_step else unpack(batch)[0]
+        if not self.own_step:
+            build_from(self.model, as_tensors(x))
+        self.floating = float_of(self.model)
+        if not getattr(self.optimizer, "moments", True) and int(self.optimizer.step) == 0:
+            self.optimizer.init(self.model)
+
+    def _begin(self) -> None:
+        for callback in self.callbacks:
+            callback.reset()
+        checkpoint = self.settings.checkpoint
+        found = None
+        if checkpoint is not None:
+            found = checkpoint.latest(self.progress.tell)
+            if found is not None and not self.settings.resume:
+                raise ArgumentError(
+                    f"{checkpoint.folder} already holds a run's checkpoints, up to {found[0].name}, and resume=False. "
+                    "Choose another folder or remove this one; or resume=True to go on from there"
+                )
+            checkpoint.begin(None if found is None else self._restored_step(found[1]))
+        if found is not None:
+            self._restore(found[1])
+            self.progress.tell(f"Resuming from {found[0]}: epoch {self.epoch + 1}, batch {self.batch + 1}.")
+        self._place()
+        self._call("on_train_begin")
+        if found is None:
+            self._save()
+
+    # the loop
+
+    def _epochs(self, interrupt: Interrupt) -> None:
+        while self.epoch < self.settings.epochs and not (interrupt.pressed or self.context.stopping):
+            if self.batch == 0:
+                self._reset_means()
+                self._place()
+                self._call("on_epoch_begin")
+            self.progress.epoch(self.epoch, self.settings.epochs, self.context.batches, self.batch)
+            if not self._one_epoch(interrupt):
+                return
+            self._end_epoch()
+
+    def _one_epoch(self, interrupt: Interrupt) -> bool:
+        """Steps until the data ends; False when the run is to end before that."""
+        begun = self.batch
+        for raw in self._batches(self.epoch, self.batch):
+            self._place()
+            self._call("on_batch_begin")
+            self._one_step(as_tensors(raw, self.floating))
+            self.batch += 1
+            self._call("on_batch_end")
+            self.progress.step(self.context.logs)
+            if interrupt.pressed or self.context.stopping:
+                return False
+            # The last batch's checkpoint waits for the end of the epoch, which then need not be done again.
+            if self.batch != self.context.batches:
+                self._save_if_due(None)
+        if self.batch == 0 or (self.batch == begun and self.context.batches not in (None, self.batch)):
+            raise ArgumentError(f"the data gave no batches in epoch {self.epoch + 1}")
+        self.context.batches = self.batch
+        return True
+
+    def _one_step(self, batch: Any) -> None:
+        variables = Variables([self.model, self.optimizer])
+        before = variables.read()
+        if self.own_step:
+            values = self._own_step(batch)
+        else:
+            x, y, weights = unpack(batch)
+            out = self.step(self.model, self.optimizer, x, y, weights)
+            values = {"loss": float(out["loss"])}
+        good = math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
+        if not good and self.settings.nan != "ignore":
+            flags = {} if self.own_step else out["gradients"]
+            prediction = None if self.own_step else out["prediction"]
+            self._not_finite(values["loss"], batch, variables, before, flags, prediction)
+            return
+        self._recent.append(before)
+        self.context.step += 1
+        self.context.loss = values["loss"]
+        self.history.steps.append(values["loss"])
+        if self.own_step:
+            self._gather(values, float(batch_rows(batch)))
+        else:
+            self._gather(values, loss_weight(y, weights))
+            for metric in self.metrics:
+                metric.update(out["prediction"], y, weights)
+
+    def _own_step(self, batch: Any) -> dict[str, float]:
+        out = self.step(self.model, self.optimizer, batch)
+        if not isinstance(out, dict) or "loss" not in out:
+            raise ArgumentError('step= must return a dict with "loss" in it')
+        rest = {k: v for k, v in out.items() if k not in ("prediction", "target", "weights")}
+        if self.metrics and not {"prediction", "target"} <= set(out):
+            raise ArgumentError('with step=, metrics need "prediction" and "target" in the dict that it returns')
+        values = scalars(rest, "step")
+        for metric in self.metrics:
+            metric.update(out["prediction"], out["target"], out.get("weights"))
+        return values
+
+    def _gather(self, values: dict[str, float], weight: float) -> None:
+        for name, value in values.items():
+            self.means.setdefault(name, Mean(name)).update([value], weights=[weight])
+        self.context.logs = {name: m.result() for name, m in self.means.items()}
+
+    def _not_finite(
+        self, loss: float, batch: Any, variables: Variables, before: list[Tensor], flags: Any, prediction: Any
+    ) -> None:
+        """Put the last good weights back; then go on ("skip") or say what was seen ("stop")."""
+        good = before
+        for candidate in [before, *reversed(self._recent)]:
+            good = candidate
+            if nonfinite.all_finite(candidate):
+                break
+        variables.write(good)
+        if self.settings.nan == "skip":
+            self.history.skipped += 1
+            self.context.step += 1
+            self.history.steps.append(loss)
+            return
+        if good is not before:
+            flags = {}
+        saved = ""
+        if self.settings.checkpoint is not None:
+            saved = f", and so has the checkpoint {self._save()}"
+        raise nonfinite.report(
+            loss=loss,
+            epoch=self.epoch,
+            batch=self.batch,
+            step=self.context.step,
+            losses=self.history.steps,
+            rate=self._rate(),
+            gradients=flags,
+            variables=dict(self.model.variables()),
+            data=batch,
+            prediction=prediction,
+            saved=saved,
+        )
+
+    def _end_epoch(self) -> None:
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.context.step}
+        rate = self._rate()
+        if rate is not None:
+            row["learning_rate"] = rate
+        row |= {name: m.result() for name, m in self.means.items()}
+        row |= {m.name: m.result() for m in self.metrics}
+        row |= {f"val_{k}": v for k, v in self._validate().items()}
+        self.context.logs = row
+        self.context.epoch = self.epoch
+        self.history.rows.append(row)
+        self._call("on_epoch_end")
+        self.progress.epoch_end(row)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self._save_if_due(self.epoch)
+
+    def _validate(self) -> dict[str, Any]:
+        if self.validation is None:
+            return {}
+        if self.validation_step is not None:
+            return measure_with_step(self.model, self.validation, self.validation_step)
+        return measure(self.model, self.validation, self.loss, self.metrics, self.settings.compiled)
+
+    # position and state
+
+    def _place(self) -> None:
+        self.context.epoch, self.context.batch = self.epoch, self.batch
+
+    def _reset_means(self) -> None:
+        self.means = {}
+        for metric in self.metrics:
+            metric.reset()
+
+    def _rate(self) -> float | None:
+        rate = getattr(self.optimizer, "rate", None)
+        return None if rate is None else float(rate())
+
+    def _call(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self.context)
+
+    def _save_if_due(self, epoch_ended: int | None) -> None:
+        checkpoint = self.settings.checkpoint
+        if checkpoint is not None and checkpoint.is_due(self.context.step, epoch_ended):
+            self.history.stopped = self.context.stopping
+            self._save()
+
+    def _save(self) -> str:
+        checkpoint = self.settings.checkpoint
+        if checkpoint is None:
+            return ""
+        return str(
+            checkpoint.write(Saved(_arrays(self.model), _arrays(self.optimizer), self._state()), self.context.step)
+        )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.context.step},
+            "settings": self._place_settings(),
+            "data": self.source.state(),
+            "stream": random.default_stream().variables(),
+            "history": self.history.state(),
+            "means": [[name, m.state()] for name, m in self.means.items()],
+            "metrics": [m.state() for m in self.metrics],
+            "callbacks": {f"{i}.{type(c).__name__}": c.state() for i, c in enumerate(self.callbacks)},
+        }
+
+    def _place_settings(self) -> dict[str, Any]:
+        """What decides which rows a batch of an epoch holds."""
+        s = self.settings
+        if self.source.rows is None:
+            return {"metrics": [m.name for m in self.metrics]}
+        return {
+            "metrics": [m.name for m in self.metrics],
+            "rows": self.source.rows,
+            "batch_size": s.batch_size,
+            "seed": s.seed,
+            "shuffle": s.shuffle,
+        }
+
+    @staticmethod
+    def _restored_step(saved: Saved) -> int:
+        return int(saved.state["position"]["step"])
+
+    def _restore(self, saved: Saved) -> None:
+        state, place = saved.state, saved.state["position"]
+        then, now = state["settings"], self._place_settings()
+        changed = [
+            f"{k} was {then.get(k)!r} and is {now.get(k)!r}" for k in {**then, **now} if then.get(k) != now.get(k)
+        ]
+        if changed and place["batch"]:
+            raise SaveError(
+                f"the checkpoint lies inside of epoch {place['epoch'] + 1}, and its position means nothing now: "
+                f"{', '.join(changed)}. Use the same, or begin anew in another folder"
+            )
+        assign_all(self.model, saved.weights, "the checkpoint")
+        assign_all(self.optimizer, saved.optimizer, "the checkpoint's optimiser")
+        random.default_stream().assign(state["stream"])
+        self.epoch, self.batch, self.context.step = place["epoch"], place["batch"], place["step"]
+        self.source.restore(state["data"])
+        self.history.restore(state["history"])
+        self.context.stopping = self.history.stopped
+        self.means = {}
+        for name, totals in state["means"]:
+            self.means[name] = Mean(name)
+            self.means[name].restore(totals)
+        if self.batch:
+            for metric, totals in zip(self.metrics, state["metrics"], strict=True):
+                metric.restore(totals)
+        for i, callback in enumerate(self.callbacks):
+            known = state["callbacks"].get(f"{i}.{type(callback).__name__}")
+            if known is not None:
+                callback.restore(known)
+
+    def __post_init__(self) -> None:
+        self._recent: deque[list[Tensor]] = deque(maxlen=2)
+
+
+def _arrays(owner: Any) -> dict[str, Any]:
+    return {path: np.asarray(x) for path, x in owner.variables().items()}

@@ -1,0 +1,121 @@
+"""What to say when a loss became NaN or infinite: what was seen last, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from treadle.core import trees
+from treadle.core.errors import NonFiniteError
+from treadle.train._words import count
+
+
+def report(
+    *,
+    loss: float,
+    epoch: int,
+    batch: int,
+    step: int,
+    losses: Sequence[float],
+    rate: float | None,
+    gradients: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    data: Any,
+    prediction: Any,
+    saved: str,
+) -> NonFiniteError:
+    """The error, with what is known: losses before, learning rate, gradients, parameters, the batch's range, a hint."""
+    bad_gradients = [path for path, finite in gradients.items() if not bool(finite)]
+    bad_variables = [path for path, x in variables.items() if not _all_finite(x)]
+    parts = [(name, x) for name, x in _named(data) if np.asarray(x).dtype.kind in "fV"]
+    bad_data = [name for name, x in parts if not _all_finite(x)]
+    what = (
+        f"the loss is {loss:.6g}"
+        if not np.isfinite(loss)
+        else f"the loss is {loss:.6g}, but its gradient is not finite"
+    )
+    lines = [
+        f"{what} in epoch {epoch + 1}, batch {batch + 1} (step {step + 1}).",
+        f"  losses before        {_last(losses)}",
+        f"  learning rate        {'unknown' if rate is None else f'{rate:.4g}'}",
+    ]
+    if gradients:
+        lines.append(f"  gradients not finite {_some(bad_gradients, len(gradients))}")
+    lines.append(f"  weights not finite   {_some(bad_variables, len(variables))}")
+    lines += [f"  {name:<20} {describe(x)}" for name, x in _named(data)]
+    if prediction is not None:
+        lines += [f"  {name:<20} {describe(x)}" for name, x in _named(prediction, "prediction")]
+    lines.append(f"  The model has its weights from before this step{saved}.")
+    lines.append(f"  {_hint(bad_data, bad_variables, prediction, losses, rate)}")
+    return NonFiniteError("\n".join(lines))
+
+
+def _hint(bad_data: list[str], bad_variables: list[str], prediction: Any, losses: Sequence[float], rate: Any) -> str:
+    if bad_data:
+        return (
+            f"{bad_data[0]} itself has values that are not finite: find them with np.isfinite, "
+            "and fill them in, drop those rows, or give them weight 0."
+        )
+    if bad_variables:
+        return f"{bad_variables[0]} was not finite before the step already: look at how it was initialised or loaded."
+    grew = len(losses) >= 2 and losses[-1] > 4 * min(losses)
+    if grew or (losses and abs(losses[-1]) > 1e6):
+        lower = "" if rate is None else f" ({rate / 10:.1g})"
+        return (
+            f"The loss had been growing: use a lower learning rate{lower}, or clip the gradients: "
+            "clip=td.optim.clip_by_global_norm(1.0)."
+        )
+    if prediction is not None and not all(_all_finite(x) for _, x in _named(prediction, "prediction")):
+        return (
+            "The data and weights are finite and the prediction is not: something in the model overflows or divides "
+            "by 0 (log, sqrt or a division of a sum that can be 0)."
+        )
+    return (
+        "The data, the weights and the losses before are finite: look for log, sqrt, a power or a division at 0 in the "
+        "loss, use the losses of td.losses on logits, or a lower learning rate."
+    )
+
+
+def describe(x: Any) -> str:
+    """`f32[32,784]  -0.42 … 2.82`, with the number of values that are not finite."""
+    a = np.asarray(x)
+    spec = str(x.spec) if hasattr(x, "spec") else f"{a.dtype}{list(a.shape)}"
+    numbers = a.astype(np.float64).reshape(-1)
+    finite = numbers[np.isfinite(numbers)]
+    shown = f"{finite.min():.4g} … {finite.max():.4g}" if finite.size else "no finite values"
+    nan, infinite = int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
+    odd = [f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n]
+    return f"{spec}  {shown}{', ' + ' and '.join(odd) if odd else ''}"
+
+
+def all_finite(tensors: Sequence[Any]) -> bool:
+    return all(map(_all_finite, tensors))
+
+
+def _all_finite(x: Any) -> bool:
+    a = np.asarray(x)
+    return a.dtype.kind not in "fV" or bool(np.isfinite(a.astype(np.float32) if a.dtype.kind == "V" else a).all())
+
+
+def _named(data: Any, single: str = "x") -> list[tuple[str, Any]]:
+    """The arrays of a batch, by the names of (x, y, weights)."""
+    names = {"": single, "0": "x", "1": "y", "2": "weights"} if single == "x" else {"": single}
+    out = []
+    for path, leaf in trees.leaves_with_paths(data):
+        head, dot, rest = path.partition(".")
+        if hasattr(leaf, "shape"):
+            out.append((names.get(head, head) + dot + rest, leaf))
+    return out
+
+
+def _last(losses: Sequence[float], n: int = 5) -> str:
+    return ", ".join(f"{v:.6g}" for v in losses[-n:]) or "none: this was the first step"
+
+
+def _some(paths: list[str], total: int, limit: int = 5) -> str:
+    if not paths:
+        return f"none of {total}"
+    more = f" and {count(len(paths) - limit, 'more')}".replace("mores", "more") if len(paths) > limit else ""
+    return f"{len(paths)} of {total}: {', '.join(paths[:limit])}{more}"
