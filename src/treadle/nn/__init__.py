@@ -2,6 +2,108 @@
 
 from __future__ import annotations
 
-from treadle.nn import losses
+from treadle.core.stateful import Parameter, State
+from treadle.nn import activations, initializers, losses
+from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
+from treadle.nn.batch_norm import BatchNormalization
+from treadle.nn.calls import is_training
+from treadle.nn.conv_arithmetic import ConvShape, conv_shape
+from treadle.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
+from treadle.nn.convolution import Conv1D, Conv2D, Conv3D
+from treadle.nn.defaults import defaults
+from treadle.nn.dense import Dense
+from treadle.nn.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from treadle.nn.dropout import Dropout
+from treadle.nn.embedding import Embedding
+from treadle.nn.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
+from treadle.nn.layouts import flat_kernel_to, kernel_to
+from treadle.nn.module import Module
+from treadle.nn.normalization import GroupNormalization, LayerNormalization, RMSNormalization
+from treadle.nn.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
+from treadle.nn.sequential import Sequential
+from treadle.nn.shaping import Flatten, Reshape
+from treadle.nn.summary import Summary, summary
 
-__all__ = ["losses"]
+# Keras's and others' short names of the same classes.
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
+BatchNorm = BatchNormalization
+GroupNorm = GroupNormalization
+LayerNorm = LayerNormalization
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+RMSNorm = RMSNormalization
+
+__all__ = [
+    "Activation",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
+    "AvgPool2D",
+    "AvgPool3D",
+    "BatchNorm",
+    "BatchNormalization",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "ConvShape",
+    "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GroupNorm",
+    "GroupNormalization",
+    "LayerNorm",
+    "LayerNormalization",
+    "LeakyReLU",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPool3D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+    "Module",
+    "PReLU",
+    "Parameter",
+    "RMSNorm",
+    "RMSNormalization",
+    "ReLU",
+    "Reshape",
+    "Sequential",
+    "Softmax",
+    "State",
+    "Summary",
+    "activations",
+    "conv_shape",
+    "defaults",
+    "flat_kernel_to",
+    "initializers",
+    "is_training",
+    "kernel_to",
+    "losses",
+    "summary",
+]
