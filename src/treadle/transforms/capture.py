@@ -189,7 +189,7 @@ def _places(call: Call, args: Sequence[Any], argnums: Sequence[int]) -> list[tup
         for position in range(start, start + counts[n]):
             x = call.all_leaves[position]
             if isinstance(x, Stateful):
-                out += [(False, variables[id(p)]) for p in x.parameters().values()]
+                out += [(False, variables[id(p)]) for p in _parameters(x).values()]
             else:
                 out.append((True, leaf_index[position]))
     return out
