@@ -143,6 +143,25 @@ def test_layers_built_on_the_way_are_arguments_at_once(wrap: str) -> None:
     assert m.moments["m"].tolist() == [2.0, 3.0]  # assigned once, though traced twice
 
 
+def test_a_training_step_with_layers_that_are_not_built_yet() -> None:
+    model = td.nn.Sequential([td.nn.Dense(4, activation="relu"), td.nn.Dense(2)])
+    optimizer = td.optim.SGD(0.1)
+    x, y = td.ones((3, 5)), td.zeros((3, 2))
+
+    @td.compile
+    def step(model: Any, optimizer: Any, x: td.Tensor, y: td.Tensor) -> td.Tensor:
+        loss, grads = td.value_and_grad(lambda m: td.losses.mse(m(x), y))(model)
+        optimizer.update(model, grads)
+        return loss
+
+    first = step(model, optimizer, x, y).item()
+    assert len(model.parameters()) == 4
+    assert all(p.is_concrete and not p.is_symbolic for p in model.parameters().values())
+    later = [step(model, optimizer, x, y).item() for _ in range(20)][-1]
+    assert later < 0.1 * first
+    assert step.traces == 1
+
+
 def test_tied_tensors_stay_tied() -> None:
     class Tied(Stateful):
         def __init__(self) -> None:
