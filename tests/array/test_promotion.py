@@ -115,6 +115,17 @@ def test_numbers_alone() -> None:
     assert td.sin(1).dtype is td.float32
 
 
+def test_dims_beside_tensors_in_every_operator() -> None:
+    def f(x: Any) -> Any:
+        n = x.shape[0]
+        return n + x, n - x, n * x, n / x, n // x, n % x, n > x, n <= x, x - n, x == n
+
+    x = np.float32([1.0, 2.0, 7.0])
+    expected = (3 + x, 3 - x, 3 * x, 3 / x, 3 // x, 3 % x, x < 3, x >= 3, x - 3, x == 3)
+    for got, want in zip(td.compile(f, dynamic={"x": ("n",)})(td.asarray(x)), expected, strict=True):
+        np.testing.assert_array_equal(got.numpy(), want)
+
+
 def test_dims_are_python_ints() -> None:
     f = td.compile(lambda x: (x.sum() / x.shape[0], x.shape[0] * x, td.asarray([x.shape[0], 1])), dynamic={"x": ("n",)})
     for n in (2, 5):

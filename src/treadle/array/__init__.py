@@ -36,11 +36,9 @@ from treadle.array.arithmetic import (
 from treadle.array.at import At
 from treadle.array.creation import (
     arange,
-    asarray,
     empty,
     empty_like,
     eye,
-    from_dlpack,
     full,
     full_like,
     linspace,
@@ -53,7 +51,6 @@ from treadle.array.creation import (
     zeros_like,
 )
 from treadle.array.dtypes import FInfo, IInfo, astype, can_cast, finfo, iinfo, isdtype, result_type
-from treadle.array.einsum import einsum
 from treadle.array.functions import (
     acos,
     acosh,
@@ -86,6 +83,8 @@ from treadle.array.functions import (
 )
 from treadle.array.indexing import getitem
 from treadle.array.info import __array_namespace_info__
+from treadle.array.interchange import asarray, from_dlpack
+from treadle.array.joining import concat, concatenate, split, stack, unstack
 from treadle.array.linalg import matmul, norm, outer, tensordot, trace, vecdot
 from treadle.array.logic import (
     bitwise_and,
@@ -112,32 +111,25 @@ from treadle.array.logic import (
 from treadle.array.manipulation import (
     broadcast_arrays,
     broadcast_to,
-    concat,
-    concatenate,
     expand_dims,
     flatten,
     flip,
     matrix_transpose,
     moveaxis,
-    pad,
     permute_dims,
     ravel,
-    repeat,
     reshape,
-    roll,
-    split,
     squeeze,
-    stack,
     swapaxes,
-    tile,
     transpose_2d,
-    unstack,
 )
 from treadle.array.reductions import all, any, count_nonzero, logsumexp, max, mean, min, prod, std, sum, var
+from treadle.array.repeating import pad, repeat, roll, tile
 from treadle.array.running import cumulative_max, cumulative_prod, cumulative_sum, diff, median, quantile
 from treadle.array.searching import argmax, argmin, nonzero, searchsorted, take, take_along_axis, where
 from treadle.array.sets import isin, unique_all, unique_counts, unique_inverse, unique_values
 from treadle.array.sorting import argsort, sort, top_k
+from treadle.array.summation import einsum
 from treadle.core.dtypes import (
     bfloat16,
     float16,

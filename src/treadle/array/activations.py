@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from treadle.array.axes import axes_of
 from treadle.array.convert import ArrayLike, Axes, apply, floating, like, numeric, stop_gradient
 from treadle.array.reductions import keep_axes
-from treadle.core.spec import normalize_axes
 from treadle.core.tensor import Tensor
 from treadle.ops import elementwise as ew
 from treadle.ops import reduce as reduce_ops
@@ -72,7 +72,7 @@ def log_softmax(x: ArrayLike, /, *, axis: Axes = -1) -> Tensor:
 def _shifted(name: str, x: ArrayLike, axis: Axes) -> tuple[Tensor, tuple[int, ...]]:
     """x minus its largest element, a constant for the derivative: the result does not depend on the shift."""
     t = floating(name, x)
-    axes = normalize_axes(axis, t.ndim)
+    axes = axes_of(name, t, axis)
     if not axes or any(isinstance(t.shape[a], int) and t.shape[a] == 0 for a in axes):
         return t, axes
     largest = apply(reduce_ops.max, stop_gradient(t), axes=axes)

@@ -6,7 +6,8 @@ from typing import Any
 
 from treadle.array.convert import apply, as_tensor, cast, constant, from_scalar, into, is_zero, numeric
 from treadle.array.indexing import Box, Plan, full_mask, getitem, places, plan_of, result_shapes, with_scalar_masks
-from treadle.array.manipulation import cut_out, join, permute, stretch
+from treadle.array.joining import cut_out, join
+from treadle.array.manipulation import permute, stretch
 from treadle.core.dims import Dim, Shape, Size
 from treadle.core.dtypes import bool_, int32, int64
 from treadle.core.errors import ArgumentError, DimError, ShapeError

@@ -99,12 +99,12 @@ def from_scalar(x: Any, dtype: DType, name: str) -> Tensor:
     if isinstance(x, Dim):
         return cast(apply(shape_ops.size, size=x), dtype)
     if type(x) in (int, float) and x:
-        return _remembered(type(x), x, dtype, name)
+        return _remembered(type(x).__name__, x, dtype, name)
     return _new_scalar(x, dtype, name)  # 0.0 and -0.0 are equal, so no key tells them apart
 
 
 @lru_cache(maxsize=1024)
-def _remembered(kind: type, x: Any, dtype: DType, name: str) -> Tensor:
+def _remembered(kind: str, x: Any, dtype: DType, name: str) -> Tensor:
     """The literals of a program are few, and met in every step of a loop that runs at once."""
     return _new_scalar(x, dtype, name)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from treadle.array.axes import axes_of
 from treadle.array.convert import (
     ArrayLike,
     Axes,
@@ -22,7 +23,7 @@ from treadle.array.reductions import keep_axes, summable
 from treadle.core import dtypes
 from treadle.core.dims import Shape, same_size
 from treadle.core.errors import ArgumentError, DimError, DTypeError, ShapeError
-from treadle.core.spec import broadcast_shapes, normalize_axes, normalize_axis, show_shape
+from treadle.core.spec import broadcast_shapes, normalize_axis, show_shape
 from treadle.core.tensor import Tensor
 from treadle.ops import contract as contract_ops
 from treadle.ops import elementwise as ew
@@ -213,10 +214,7 @@ def norm(x: ArrayLike, /, *, axis: Axes = None, keepdims: bool = False, ord: flo
     """
     t = floating("norm", x)
     wide = cast(t, dtypes.float32) if t.dtype.bits < 32 else t
-    try:
-        axes = normalize_axes(axis, t.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"norm of {t.spec}: {e.message}") from None
+    axes = axes_of("norm", t, axis)
     out = cast(_norm(wide, axes, float(ord)), t.dtype)
     return keep_axes(out, t.shape, axes) if keepdims else out
 

@@ -73,7 +73,7 @@ def _collect(obj: Any, leaves: list[Any]) -> None:
 
 
 def _build(obj: Any, dtype: DType, explicit: bool, name: str) -> Tensor:
-    from treadle.array.manipulation import stack
+    from treadle.array.joining import stack
 
     if isinstance(obj, list | tuple):
         if obj and not any(isinstance(v, list | tuple | Tensor | np.ndarray | Dim) for v in obj):

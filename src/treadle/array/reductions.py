@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from treadle.array.axes import axes_of
 from treadle.array.convert import (
     ArrayLike,
     Axes,
@@ -19,9 +20,9 @@ from treadle.array.convert import (
 from treadle.core import dtypes
 from treadle.core.dims import Dim, Shape
 from treadle.core.dtypes import DType, as_dtype
-from treadle.core.errors import DTypeError, ShapeError
+from treadle.core.errors import DTypeError
 from treadle.core.primitive import Primitive
-from treadle.core.spec import normalize_axes, size_of
+from treadle.core.spec import size_of
 from treadle.core.tensor import Tensor
 from treadle.ops import elementwise as ew
 from treadle.ops import reduce as reduce_ops
@@ -34,15 +35,8 @@ def keep_axes(reduced: Tensor, shape: Shape, axes: tuple[int, ...]) -> Tensor:
     return reduced if reduced.shape == kept else apply(shape_ops.reshape, reduced, shape=kept)
 
 
-def _axes(name: str, x: Tensor, axis: Any) -> tuple[int, ...]:
-    try:
-        return normalize_axes(axis, x.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"{name} of {x.spec}: {e.message}") from None
-
-
 def _reduce(name: str, primitive: Primitive, x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
-    axes = _axes(name, x, axis)
+    axes = axes_of(name, x, axis)
     out = apply(primitive, x, axes=axes)
     return keep_axes(out, x.shape, axes) if keepdims else out
 
@@ -196,7 +190,7 @@ def mean(x: ArrayLike, /, *, axis: Axes = None, keepdims: bool = False) -> Tenso
     [1.5, 4.5]
     """
     t, dtype = _wide("mean", x)
-    axes = _axes("mean", t, axis)
+    axes = axes_of("mean", t, axis)
     out = cast(_mean(t, axes, 0), dtype)
     return keep_axes(out, t.shape, axes) if keepdims else out
 
@@ -219,7 +213,7 @@ def var(x: ArrayLike, /, *, axis: Axes = None, correction: float = 0.0, keepdims
 
 def _variance(name: str, x: ArrayLike, axis: Axes, correction: float, keepdims: bool) -> tuple[Tensor, DType]:
     t, dtype = _wide(name, x)
-    axes = _axes(name, t, axis)
+    axes = axes_of(name, t, axis)
     deviation = apply(ew.sub, t, keep_axes(_mean(t, axes, 0), t.shape, axes))
     out = _mean(apply(ew.mul, deviation, deviation), axes, float(correction))
     return (keep_axes(out, t.shape, axes) if keepdims else out), dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from treadle.array.axes import axes_of, axis_of
 from treadle.array.convert import (
     ArrayLike,
     Axes,
@@ -16,14 +17,15 @@ from treadle.array.convert import (
     numeric,
     static_int,
 )
+from treadle.array.joining import cut_out, join
 from treadle.array.logic import isnan
-from treadle.array.manipulation import cut_out, join, permute, reshape, stretch
+from treadle.array.manipulation import permute, reshape, stretch
 from treadle.array.reductions import summable
 from treadle.core.dims import Dim, Size
 from treadle.core.dtypes import default_int
 from treadle.core.errors import ArgumentError, DimError, ShapeError
 from treadle.core.primitive import Primitive
-from treadle.core.spec import normalize_axes, normalize_axis, size_of
+from treadle.core.spec import size_of
 from treadle.core.tensor import Tensor
 from treadle.ops import cumulative as cumulative_ops
 from treadle.ops import elementwise as ew
@@ -32,14 +34,9 @@ from treadle.ops import sort as sort_ops
 
 
 def _axis(name: str, x: Tensor, axis: int | None) -> int:
-    if axis is None:
-        if x.ndim != 1:
-            raise ShapeError(f"{name}: x is {x.spec} with {x.ndim} axes; say along which, axis=0 or another")
-        return 0
-    try:
-        return normalize_axis(static_int(name, axis, "axis"), x.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"{name} of {x.spec}: {e.message}") from None
+    if axis is None and x.ndim != 1:
+        raise ShapeError(f"{name}: x is {x.spec} with {x.ndim} axes; say along which, axis=0 or another")
+    return axis_of(name, x, 0 if axis is None else axis)
 
 
 def _running(
@@ -176,10 +173,7 @@ def quantile(x: ArrayLike, q: ArrayLike, /, *, axis: Axes = None, keepdims: bool
 
 def _quantile(name: str, x: ArrayLike, q: ArrayLike, axis: Axes, keepdims: bool) -> Tensor:
     t = floating(name, x)
-    try:
-        axes = normalize_axes(axis, t.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"{name} of {t.spec}: {e.message}") from None
+    axes = axes_of(name, t, axis)
     n = size_of([t.shape[a] for a in axes])
     if isinstance(n, int) and n == 0:
         raise ShapeError(

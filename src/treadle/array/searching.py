@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from treadle.array.convert import ArrayLike, apply, as_tensor, integer, numeric, operands, static_int
+from treadle.array.axes import axis_of
+from treadle.array.convert import ArrayLike, apply, as_tensor, integer, numeric, operands
 from treadle.array.manipulation import permute, ravel, stretch
 from treadle.array.positions import from_end
 from treadle.array.reductions import keep_axes
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from treadle.core.primitive import Primitive
-from treadle.core.spec import broadcast_shapes, normalize_axis
+from treadle.core.spec import broadcast_shapes
 from treadle.core.tensor import Tensor, concrete
 from treadle.ops import elementwise as ew
 from treadle.ops import index as index_ops
@@ -26,16 +27,9 @@ def _arg(name: str, primitive: Primitive, x: ArrayLike, axis: int | None, keepdi
     if axis is None:
         out = apply(primitive, ravel(t), axis=0)
         return keep_axes(out, t.shape, tuple(range(t.ndim))) if keepdims else out
-    a = _axis(name, t, axis)
+    a = axis_of(name, t, axis)
     out = apply(primitive, t, axis=a)
     return keep_axes(out, t.shape, (a,)) if keepdims else out
-
-
-def _axis(name: str, x: Tensor, axis: Any) -> int:
-    try:
-        return normalize_axis(static_int(name, axis, "axis"), x.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"{name} of {x.spec}: {e.message}") from None
 
 
 def argmax(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -152,7 +146,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
     t = as_tensor(x, "take")
     if axis is None and t.ndim != 1:
         raise ShapeError(f"take: x is {t.spec} with {t.ndim} axes; say which one, axis=0 or another")
-    a = _axis("take", t, 0 if axis is None else axis)
+    a = axis_of("take", t, 0 if axis is None else axis)
     where_ = from_end("take", integer("take", indices, "indices"), t.shape[a], a)
     rank = where_.ndim
     places = apply(shape_ops.reshape, where_, shape=(*where_.shape, 1))
@@ -176,7 +170,7 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     t, places = as_tensor(x, "take_along_axis"), integer("take_along_axis", indices, "indices")
     if t.ndim != places.ndim:
         raise ShapeError(f"take_along_axis: x is {t.spec} and the indices {places.spec}; they must have as many axes")
-    a = _axis("take_along_axis", t, axis)
+    a = axis_of("take_along_axis", t, axis)
     order = (*(b for b in range(t.ndim) if b != a), a)
     t, places = permute(t, order), permute(from_end("take_along_axis", places, t.shape[a], a), order)
     try:

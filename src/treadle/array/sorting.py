@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from treadle.array.convert import ArrayLike, apply, as_size, numeric, static_int
+from treadle.array.axes import axis_of
+from treadle.array.convert import ArrayLike, apply, as_size, numeric
 from treadle.array.manipulation import permute
-from treadle.core.errors import ShapeError
-from treadle.core.spec import normalize_axis
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import bind
 from treadle.ops import sort as sort_ops
-
-
-def _axis(name: str, x: Tensor, axis: Any) -> int:
-    try:
-        return normalize_axis(static_int(name, axis, "axis"), x.ndim)
-    except ShapeError as e:
-        raise ShapeError(f"{name} of {x.spec}: {e.message}") from None
 
 
 def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
@@ -30,7 +22,7 @@ def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: b
     [1, 2, 3]
     """
     t = numeric("sort", x)
-    return apply(sort_ops.sort, t, axis=_axis("sort", t, axis), descending=bool(descending))
+    return apply(sort_ops.sort, t, axis=axis_of("sort", t, axis), descending=bool(descending))
 
 
 def argsort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
@@ -43,7 +35,7 @@ def argsort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable
     [1, 2, 0]
     """
     t = numeric("argsort", x)
-    return apply(sort_ops.argsort, t, axis=_axis("argsort", t, axis), descending=bool(descending))
+    return apply(sort_ops.argsort, t, axis=axis_of("argsort", t, axis), descending=bool(descending))
 
 
 class TopK(NamedTuple):
@@ -64,7 +56,7 @@ def top_k(x: ArrayLike, k: int, /, *, axis: int = -1) -> TopK:
     ([9, 5], [1, 2])
     """
     t = numeric("top_k", x)
-    a = _axis("top_k", t, axis)
+    a = axis_of("top_k", t, axis)
     last = (*(b for b in range(t.ndim) if b != a), a)
     back = tuple(last.index(b) for b in range(t.ndim))
     values, indices = bind(sort_ops.top_k, permute(t, last), k=as_size("top_k", k))
