@@ -15,13 +15,15 @@ primitive's own name:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from treadle.core.dims import Dim
 from treadle.core.dtypes import DType
-from treadle.core.errors import RuleError
+from treadle.core.errors import GraphError, RuleError
 from treadle.core.spec import Spec
 
 Rule = Callable[..., Any]
@@ -208,17 +210,19 @@ class Batched:
 class Opaque:
     """A Python object inside a node's parameters (a host function, a user's derivative): compared by identity.
 
-    It prints as `<name#3>`, and that text finds it again while the process lives.
+    It prints as `<name#3>`, and that text finds it again while some graph holds it.
     """
 
-    _known: ClassVar[dict[int, Opaque]] = {}
-    __slots__ = ("name", "number", "value")
+    # Weak: the object holds a user's function with all that it closes over, and dies with the graphs that use it.
+    _known: ClassVar[weakref.WeakValueDictionary[int, Opaque]] = weakref.WeakValueDictionary()
+    _numbers: ClassVar[Iterator[int]] = itertools.count()
+    __slots__ = ("__weakref__", "name", "number", "value")
 
     def __init__(self, value: Any, name: str | None = None) -> None:
         self.value = value
         self.name = name or str(getattr(value, "__qualname__", type(value).__name__)).replace("<locals>.", "")
         self.name = "".join(c if c.isalnum() or c in "._" else "_" for c in self.name)
-        self.number = len(Opaque._known)
+        self.number = next(Opaque._numbers)
         Opaque._known[self.number] = self
 
     def __repr__(self) -> str:
@@ -226,7 +230,15 @@ class Opaque:
 
     @staticmethod
     def find(number: int) -> Opaque:
-        return Opaque._known[number]
+        """The object of that number.
+
+        Raises:
+            GraphError: no graph holds it any more, or it belongs to another process.
+        """
+        found = Opaque._known.get(number)
+        if found is None:
+            raise GraphError(f"the Python object #{number} of this text is gone: it lives as long as a graph holds it")
+        return found
 
 
 def all_primitives() -> Iterable[Primitive]:
