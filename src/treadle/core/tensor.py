@@ -359,22 +359,22 @@ class Tensor:
         return _call("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int | Dim) else shape)
 
     def sum(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("sum", self, axis=axis, **options)
+        return _reduce("sum", self, axis, options)
 
     def mean(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("mean", self, axis=axis, **options)
+        return _reduce("mean", self, axis, options)
 
     def max(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("max", self, axis=axis, **options)
+        return _reduce("max", self, axis, options)
 
     def min(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("min", self, axis=axis, **options)
+        return _reduce("min", self, axis, options)
 
     def all(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("all", self, axis=axis, **options)
+        return _reduce("all", self, axis, options)
 
     def any(self, axis: Any = None, **options: Any) -> Tensor:
-        return _call("any", self, axis=axis, **options)
+        return _reduce("any", self, axis, options)
 
 
 def _remedy(what: str) -> str:
@@ -401,6 +401,12 @@ def _binary(name: str, a: Any, b: Any) -> Any:
 def _call(name: str, *args: Any, **options: Any) -> Tensor:
     out: Tensor = getattr(array_namespace(), name)(*args, **options)
     return out
+
+
+def _reduce(name: str, x: Tensor, axis: Any, options: dict[str, Any]) -> Tensor:
+    """A reduction; NumPy's functions (`np.mean(x)`) come here with options that it leaves unset."""
+    given = {k: v for k, v in options.items() if v is not None or k not in ("out", "dtype")}
+    return _call(name, x, axis=axis, **given)
 
 
 def concrete(value: Any, dtype: DType | None = None) -> Tensor:
