@@ -130,8 +130,9 @@ def test_resumed_is_uninterrupted(case: Case, dtype: str) -> None:
     opt_again.init(again)
     again.assign(saved[0])
     opt_again.assign(saved[1])
+    step = td.compile(train)
     for x, y in data[5:]:
-        td.compile(train)(again, opt_again, x, y)
+        step(again, opt_again, x, y)
     assert_same_bits(model.variables(), again.variables())
     assert_same_bits(opt.variables(), opt_again.variables())
 

@@ -39,7 +39,7 @@ class _AdamFamily(Optimizer):
         return {"mean": 0.0, "square": 0.0, **largest}
 
     def _scalars(self, t: Tensor) -> Scalars:
-        return unbias(self.beta_1, t), unbias(self.beta_2, t)
+        return corrections(self.beta_1, self.beta_2, t)
 
     def _adaptive(self, g: Tensor, m: Slots, scalars: Scalars) -> tuple[Tensor, Slots]:
         """`m̂ / (√v̂ + epsilon)`, and the moments."""
@@ -47,7 +47,7 @@ class _AdamFamily(Optimizer):
         new = {"mean": mean, "square": square}
         if self.amsgrad:
             square = new["largest"] = xp.maximum(m["largest"], square)
-        return mean / scalars[0] / (xp.sqrt(square / scalars[1]) + self.epsilon), new
+        return ratio(mean, square, self.epsilon, scalars), new
 
 
 def moments(g: Tensor, m: Slots, beta_1: float, beta_2: float) -> tuple[Tensor, Tensor]:
@@ -55,6 +55,17 @@ def moments(g: Tensor, m: Slots, beta_1: float, beta_2: float) -> tuple[Tensor, 
     mean = beta_1 * m["mean"] + (1 - beta_1) * g
     square = beta_2 * m["square"] + (1 - beta_2) * g * g
     return mean, square
+
+
+def corrections(beta_1: float, beta_2: float, t: Tensor) -> Scalars:
+    """What the mean and the root of the square are multiplied by, because they began at 0."""
+    return 1.0 / unbias(beta_1, t), 1.0 / xp.sqrt(unbias(beta_2, t))
+
+
+def ratio(mean: Tensor, square: Tensor, epsilon: float, scalars: Scalars) -> Tensor:
+    """`m̂ / (√v̂ + epsilon)`."""
+    of_mean, of_root = scalars
+    return of_mean * mean / (of_root * xp.sqrt(square) + epsilon)
 
 
 class Adam(_AdamFamily):

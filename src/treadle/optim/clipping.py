@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 from treadle import array as xp
@@ -18,11 +18,9 @@ Transform = Callable[[Any], Any]
 
 def _norm(tensors: list[Tensor]) -> Tensor:
     """Euclidean norm over all elements. float64, in which no square of a float32 overflows or vanishes."""
-    total = xp.asarray(0.0, dtype=float64)
-    for x in tensors:
-        wide = x.astype(float64)
-        total = total + xp.sum(wide * wide)
-    return xp.sqrt(total)
+    wide = [x.astype(float64) for x in tensors]
+    squares = [xp.sum(x * x) for x in wide] or [xp.asarray(0.0, dtype=float64)]
+    return xp.sqrt(reduce(xp.add, squares))
 
 
 def global_norm(tree: Any) -> Tensor:
@@ -38,10 +36,9 @@ def global_norm(tree: Any) -> Tensor:
     return _norm(tensors).astype(float64 if any(x.dtype is float64 for x in tensors) else float32)
 
 
-def _scaled(x: Tensor, norm: Tensor, max_norm: float) -> Tensor:
-    # The factor is at most 1, and 1 is exact: gradients within the bound keep their bits.
-    scale = max_norm / xp.maximum(norm, max_norm)
-    return x * scale.astype(x.dtype)
+def _factor(norm: Tensor, max_norm: float) -> Tensor:
+    """At most 1, and 1 is exact: gradients within the bound keep their bits."""
+    return max_norm / xp.maximum(norm, max_norm)
 
 
 def clip_by_value(limit: float, high: float | None = None) -> Transform:
@@ -80,7 +77,7 @@ def clip_by_norm(max_norm: float) -> Transform:
 
 def _shortened(max_norm: float, x: Any) -> Tensor:
     t = xp.asarray(x)
-    return _scaled(t, _norm([t]), max_norm)
+    return t * _factor(_norm([t]), max_norm).astype(t.dtype)
 
 
 def clip_by_global_norm(max_norm: float) -> Transform:
@@ -105,5 +102,6 @@ def clip_by_global_norm(max_norm: float) -> Transform:
 def _all_shortened(max_norm: float, tree: Any) -> Any:
     leaves, structure = trees.flatten(tree)
     tensors = [xp.asarray(x) for x in leaves]
-    norm = _norm(tensors)
-    return trees.unflatten(structure, [_scaled(x, norm, max_norm) for x in tensors])
+    factor = _factor(_norm(tensors), max_norm)
+    factors = {d: factor.astype(d) for d in {x.dtype: None for x in tensors}}
+    return trees.unflatten(structure, [x * factors[x.dtype] for x in tensors])

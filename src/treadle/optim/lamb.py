@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from treadle import array as xp
 from treadle.core.tensor import Tensor
-from treadle.optim.adam import moments
+from treadle.optim.adam import corrections, moments, ratio
 from treadle.optim.checks import fractions, positive
-from treadle.optim.optimizer import Clip, LearningRate, Optimizer, Scalars, Slots, unbias, with_decay
+from treadle.optim.optimizer import Clip, LearningRate, Optimizer, Scalars, Slots, with_decay
 from treadle.optim.paths import Choice
 
 
@@ -59,12 +59,12 @@ class LAMB(Optimizer):
         return {"mean": 0.0, "square": 0.0}
 
     def _scalars(self, t: Tensor) -> Scalars:
-        return unbias(self.beta_1, t), unbias(self.beta_2, t)
+        return corrections(self.beta_1, self.beta_2, t)
 
     def _direction(self, x: Tensor, g: Tensor, m: Slots, decay: float, scalars: Scalars) -> tuple[Tensor, Slots]:
         mean, square = moments(g, m, self.beta_1, self.beta_2)
-        d = with_decay(mean / scalars[0] / (xp.sqrt(square / scalars[1]) + self.epsilon), decay, x)
+        d = with_decay(ratio(mean, square, self.epsilon, scalars), decay, x)
         length, size = xp.sqrt(xp.sum(d * d)), xp.sqrt(xp.sum(x * x))
         usable = xp.logical_and(length > 0, size > 0)
-        ratio = xp.where(usable, size / xp.where(usable, length, 1.0), 1.0)
-        return ratio * d, {"mean": mean, "square": square}
+        trust = xp.where(usable, size / xp.where(usable, length, 1.0), 1.0)
+        return trust * d, {"mean": mean, "square": square}

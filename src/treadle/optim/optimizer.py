@@ -16,6 +16,7 @@ import numpy as np
 from treadle import array as xp
 from treadle.core.dtypes import DType, float32, float64
 from treadle.core.errors import ArgumentError, DTypeError
+from treadle.core.source import scope
 from treadle.core.stateful import State, Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import untraced
@@ -131,7 +132,8 @@ class Optimizer(Stateful):
         paths = chosen_paths("trainable", self.trainable, parameters)
         check_gradients(parameters, gradients, paths)
         self._check_moments(parameters, paths)
-        new = self._updated({p: parameters[p] for p in paths}, gradients)
+        with scope(type(self).__name__):
+            new = self._updated({p: parameters[p] for p in paths}, gradients)
         self.step = self.step + 1
         if isinstance(model, Stateful):
             model.assign(new)

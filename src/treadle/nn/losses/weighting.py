@@ -62,6 +62,9 @@ class Weighting:
         total = xp.sum(losses)
         if reduction == "sum":
             return total
+        n = size_of(self.shape)
+        if self.weight is None and self.present is None and isinstance(n, int):
+            return total / max(n, 1)
         count = self.total_weight(losses.dtype)
         return total / xp.where(count == 0, 1.0, count)  # nothing left: 0 / 1
 
