@@ -97,7 +97,8 @@ def _find(name: str) -> type:
 def _subclasses(cls: type) -> set[type]:
     """The class and all that derive from it."""
     found = {cls}
-    for inner in type.__subclasses__(cls):
+    below: list[type] = type.__subclasses__(cls)
+    for inner in below:
         found |= _subclasses(inner)
     return found
 

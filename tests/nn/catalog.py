@@ -1,0 +1,108 @@
+"""One list of all layers: how to make each, and an input. General properties run over it (test_all_layers.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import treadle as td
+from treadle import nn
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A layer to be tried.
+
+    Attributes:
+        make: the constructor's call; takes further keyword arguments.
+        shape: of an input, channels last.
+        formats: it has `data_format=`.
+        dtype: it has `dtype=`.
+        integers: upper bound of its inputs, where they are integers.
+        smooth: the input may be moved a little; not for maxima, whose inputs are kept apart instead.
+    """
+
+    name: str
+    make: Callable[..., nn.Module]
+    shape: tuple[int, ...]
+    formats: bool = False
+    dtype: bool = True
+    integers: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def unbuilt(self, dtype: Any = "float32", **more: Any) -> nn.Module:
+        return self.make(**({"dtype": dtype} if self.dtype else {}), **more)
+
+    def layer(self, dtype: Any = "float32", data_format: str = "channels_last") -> nn.Module:
+        """With its parameters: the same numbers each time."""
+        td.random.set_seed(1)
+        layer = self.unbuilt(dtype, **({"data_format": data_format} if self.formats else {}))
+        x = self.input(dtype)
+        return layer.init(td.moveaxis(x, -1, 1) if data_format == "channels_first" else x)
+
+    def input(self, dtype: Any = "float32", batch: int | None = None, seed: int = 0) -> td.Tensor:
+        rng = np.random.default_rng(seed)
+        shape = self.shape if batch is None else (batch, *self.shape)
+        if self.integers is not None:
+            return td.asarray(rng.integers(0, self.integers, shape).astype(np.int32))
+        count = int(np.prod(shape))
+        # All at least 0.02 apart and away from 0: no ties for maxima, no kinks.
+        x = (rng.permutation(count) - count / 2 + 0.4) * 0.05
+        return td.asarray(x.reshape(shape)).astype(dtype)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _entries() -> list[Entry]:
+    sequence, image, volume = (2, 7, 4), (2, 6, 7, 4), (1, 4, 5, 4, 2)
+    out = [
+        Entry("Dense", lambda **k: nn.Dense(3, "tanh", bias_initializer="random_normal", **k), (2, 5)),
+        Entry("Dense, 3 axes", lambda **k: nn.Dense(3, use_bias=False, **k), (2, 4, 5)),
+        Entry("Embedding", lambda **k: nn.Embedding(7, 3, **k), (2, 4), integers=7),
+        Entry("Flatten", lambda **k: nn.Flatten(**k), image, formats=True, dtype=False),
+        Entry("Reshape", lambda **k: nn.Reshape((7, -1), **k), image, dtype=False),
+        Entry("Dropout", lambda **k: nn.Dropout(0.5, seed=0, **k), (2, 5), dtype=False),
+        Entry("Activation", lambda **k: nn.Activation("gelu", **k), (2, 5), dtype=False),
+        Entry("ReLU", lambda **k: nn.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.05, **k), (2, 5), dtype=False),
+        Entry("LeakyReLU", lambda **k: nn.LeakyReLU(**k), (2, 5), dtype=False),
+        Entry("PReLU", lambda **k: nn.PReLU("random_normal", shared_axes=(1,), **k), (2, 5, 3)),
+        Entry("Softmax", lambda **k: nn.Softmax(**k), (2, 5), dtype=False),
+        Entry("BatchNormalization", lambda **k: nn.BatchNormalization(gamma_initializer="random_normal", **k), image),
+        Entry("LayerNormalization", lambda **k: nn.LayerNormalization(beta_initializer="random_normal", **k), (3, 5)),
+        Entry("LayerNormalization, 2 axes", lambda **k: nn.LayerNormalization(axis=(1, -1), **k), (3, 5, 2)),
+        Entry("RMSNormalization", lambda **k: nn.RMSNormalization(gamma_initializer="random_normal", **k), (3, 5)),
+        Entry("GroupNormalization", lambda **k: nn.GroupNormalization(2, **k), image),
+        Entry("Sequential", lambda **k: nn.Sequential([nn.Dense(4, td.tanh, **k), td.sin, nn.Dense(2, **k)]), (2, 3)),
+    ]
+    for rank, shape in ((1, sequence), (2, image), (3, volume)):
+        for kind in ("Max", "Average"):
+            for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
+                cls = getattr(nn, f"{kind}Pooling{rank}D")
+                name = ", ".join([cls.__name__, *map(str, options.values())])
+                out.append(Entry(name, lambda c=cls, o=options, **k: c(**o, **k), shape, formats=True, dtype=False))
+            cls = getattr(nn, f"Global{kind}Pooling{rank}D")
+            out.append(Entry(cls.__name__, lambda c=cls, **k: c(**k), shape, formats=True, dtype=False))
+        convolutions: list[dict[str, Any]] = [
+            {"padding": "same", "strides": 2, "activation": "tanh"},
+            {"dilation_rate": 2 if rank < 3 else 1, "use_bias": False, "groups": 2},
+            {"padding": [(1, 2)] * rank, "bias_initializer": "random_normal"},
+        ]
+        for options in convolutions:
+            for suffix in ("", "Transpose"):
+                cls = getattr(nn, f"Conv{rank}D{suffix}")
+                name = ", ".join([cls.__name__, *map(str, options.values())])
+                out.append(Entry(name, lambda c=cls, o=options, **k: c(6, 3, **o, **k), shape, formats=True))
+    out.append(Entry("Conv1D, causal", lambda **k: nn.Conv1D(3, 3, padding="causal", **k), sequence, formats=True))
+    for rank, shape in ((1, sequence), (2, image)):
+        cls = getattr(nn, f"DepthwiseConv{rank}D")
+        out.append(
+            Entry(cls.__name__, lambda c=cls, **k: c(3, 2, "same", depth_multiplier=2, **k), shape, formats=True)
+        )
+    return out
+
+
+LAYERS = _entries()
