@@ -14,18 +14,18 @@ from treadle.optim.optimizer import Optimizer
 from treadle.optim.rmsprop import RMSprop
 from treadle.optim.sgd import SGD
 
-__all__ = [
-    "EMA",
-    "LAMB",
-    "SGD",
-    "SWA",
+__all__ = [  # noqa: RUF022, sorted as tests/test_package.py has it
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "EMA",
+    "LAMB",
     "Lion",
     "Optimizer",
     "RMSprop",
+    "SGD",
+    "SWA",
     "WeightAverage",
     "clip_by_global_norm",
     "clip_by_norm",
