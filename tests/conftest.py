@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from treadle.core.checking import check_graph
+from treadle.core.dims import Dim
 from treadle.core.graph import Graph
 from treadle.core.tracing import Trace
 
@@ -42,8 +43,14 @@ def _graphs_are_legal_and_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     def checked(self: Trace, *args: Any, **kwargs: Any) -> Any:
         graph, captured = finish(self, *args, **kwargs)
         if len(graph.nodes) <= LARGEST_CHECKED:
-            check_graph(graph)
+            check_graph(graph, dims=_sizes_in(graph) if self.level > 1 else frozenset())
             assert Graph.parse(str(graph)) == graph, f"this graph does not read back:\n{graph}"
         return graph, captured
 
     monkeypatch.setattr(Trace, "finish", checked)
+
+
+def _sizes_in(graph: Graph) -> frozenset[str]:
+    """All named sizes that a graph mentions: one that becomes part of another may use sizes of that other's inputs."""
+    sizes = (n for node in graph.walk() for v in node.outputs for n in v.spec.shape)
+    return frozenset(name for n in sizes if isinstance(n, Dim) for name in n.names)

@@ -214,6 +214,17 @@ def test_gradients_with_dims() -> None:
     assert f.traces == 1
 
 
+@pytest.mark.parametrize("mode", [None, "forward", "reverse"])
+def test_jacobians_with_dims_whichever_is_larger(mode: str | None) -> None:
+    f = td.compile(lambda x: td.jacobian(lambda x: td.tanh(x[0]), mode=mode)(x), dynamic={"x": ("n", None)})
+    for n in (1, 4):
+        x = td.asarray(np.linspace(-1.0, 1.0, 2 * n).reshape(n, 2))
+        expected = np.zeros((2, n, 2))
+        expected[:, 0] = np.diag(1 - np.tanh(x.numpy()[0]) ** 2)
+        np.testing.assert_allclose(f(x).numpy(), expected, rtol=1e-12)
+    assert f.traces == 1
+
+
 def test_a_size_that_changes_again_and_again_is_reported_once() -> None:
     f = td.compile(lambda x: x + 1)
 
