@@ -14,7 +14,7 @@ from treadle.optim.optimizer import Optimizer
 from treadle.optim.rmsprop import RMSprop
 from treadle.optim.sgd import SGD
 
-__all__ = [  # noqa: RUF022, sorted as tests/test_package.py has it
+__all__ = [
     "Adadelta",
     "Adagrad",
     "Adam",
