@@ -1,4 +1,4 @@
-"""What NumPy does with a tensor."""
+"""What Python and NumPy do with a tensor: arrays, formats, lengths, comparisons."""
 
 from __future__ import annotations
 
@@ -27,3 +27,35 @@ def test_they_keep_derivatives() -> None:
 def test_a_place_for_the_result_is_refused() -> None:
     with pytest.raises(TypeError, match="out"):
         np.sum(x, axis=0, out=np.zeros(2, np.float32))
+
+
+def test_an_array_of_another_dtype_is_a_copy() -> None:
+    assert np.asarray(x).dtype == np.float32
+    assert np.asarray(x, dtype=np.float32, copy=False) is x.numpy()
+    assert np.asarray(x, dtype=np.float64).flags.writeable
+    with pytest.raises(ValueError, match="float32 becomes an array of float64 by copying only"):
+        np.asarray(x, dtype=np.float64, copy=False)
+
+
+def test_formats() -> None:
+    assert f"{x[0, 0]:.2f} {x[0, 0]}" == "1.00 tensor(1., f32[])"
+    assert f"{x[0]:.2f}" == "tensor([1.00, 2.00], f32[2])"
+    assert f"{td.asarray([7, 10]):x}" == "tensor([7, a], i32[2])"
+    assert repr(td.ones(2, dtype=td.bfloat16)) == "tensor([1., 1.], bf16[2])"
+    with pytest.raises(TypeError, match="inside td"):
+        td.compile(lambda x: f"{x:.2f}")(x)
+
+
+def test_a_scalar_is_no_sequence() -> None:
+    for use in (len, list, tuple):
+        with pytest.raises(TypeError, match=r"a scalar \(f32\[\]\) has no length"):
+            use(x[0, 0])
+
+
+@pytest.mark.parametrize("other", [None, "same", ""])
+def test_strings_and_none_are_unequal_to_every_tensor(other: Any) -> None:
+    assert (x == other) is False
+    assert (x != other) is True
+    assert other not in [x]
+    with pytest.raises(TypeError, match="neither a tensor nor a number"):
+        x < other  # noqa: B015

@@ -134,7 +134,13 @@ class Tensor:
                 "is meant: x.numpy()"
             )
         value = self._need("the NumPy array")
-        return np.array(value, dtype=dtype) if copy or dtype is not None else value
+        if copy:
+            return np.array(value, dtype=dtype)
+        if dtype is None or np.dtype(dtype) == value.dtype:
+            return value
+        if copy is False:
+            raise ValueError(f"a tensor of {self.dtype} becomes an array of {np.dtype(dtype)} by copying only")
+        return value.astype(dtype)
 
     def __bool__(self) -> bool:
         return bool(self._scalar("the truth value (for `if`, `while`, `and`)"))
@@ -167,19 +173,29 @@ class Tensor:
             from treadle.core.tracing import describe_origin
 
             return f"tensor({describe_origin(self)} no numbers yet)"
-        text = np.array2string(np.asarray(self._value), separator=", ", prefix="tensor(", threshold=200)
-        return f"tensor({text}, {self._spec})"
+        return self._text()
 
     __str__ = __repr__
 
+    def _text(self, **options: Any) -> str:
+        value = np.asarray(self._value)
+        if self.dtype.is_floating and value.dtype.kind != "f":  # bfloat16: NumPy would print it without points
+            value = value.astype(np.float32)
+        text = np.array2string(value, separator=", ", prefix="tensor(", threshold=200, **options)
+        return f"tensor({text}, {self._spec})"
+
     def __format__(self, spec: str) -> str:
-        if spec and self.ndim == 0:
+        """`f"{loss:.4f}"` is the number; with more axes, all numbers are written so."""
+        if not spec:
+            return repr(self)
+        if self.ndim == 0:
             return format(self.item(), spec)
-        return format(repr(self), spec)
+        self._need("its numbers (to write them)")
+        return self._text(formatter={"all": lambda v: format(v.item(), spec)})
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise ShapeError("a scalar has no length")
+            raise TypeError(f"a scalar ({self._spec}) has no length and no elements to go through")  # Python's protocol
         n = self.shape[0]
         if isinstance(n, Dim):
             raise DimError(f"len() of axis 0 is {n}, which is not known while tracing; use x.shape[0]")
@@ -313,11 +329,13 @@ class Tensor:
     def __ge__(self, other: Any) -> Any:
         return _binary("greater_equal", self, other)
 
+    # A tensor is no string and is not None: one answer, as for any two Python objects of different kinds.
+
     def __eq__(self, other: object) -> Any:
-        return _binary("equal", self, other)
+        return NotImplemented if other is None or isinstance(other, str) else _binary("equal", self, other)
 
     def __ne__(self, other: object) -> Any:
-        return _binary("not_equal", self, other)
+        return NotImplemented if other is None or isinstance(other, str) else _binary("not_equal", self, other)
 
     def __neg__(self) -> Tensor:
         return _call("negative", self)
