@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import treadle as td
+from treadle.core import registry
 from treadle.core.stateful import Parameter, State, Stateful
 
 
@@ -239,6 +240,22 @@ def test_a_size_that_changes_again_and_again_is_reported_once() -> None:
     g = td.compile(lambda x, k: x + k)
     with pytest.warns(td.RetraceWarning, match=r"Python number k changed.*td\.asarray"):
         [g(td.ones(1), k) for k in range(10)]
+
+
+def test_traced_once_for_each_true_answer_of_the_surroundings() -> None:
+    f = td.compile(lambda x: x + 1)
+    f(td.ones(1))
+    answer = {"training": False}
+    registry.ambient.append(lambda: answer["training"])
+    try:
+        with td.testing.assert_compiles(0):
+            f(td.ones(1))
+        answer["training"] = True
+        with td.testing.assert_compiles(1):
+            f(td.ones(1))
+            f(td.ones(1))
+    finally:
+        registry.ambient.pop()
 
 
 @pytest.mark.parametrize(

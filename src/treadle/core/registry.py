@@ -35,7 +35,8 @@ class Backend(Protocol):
         """An executable for a graph: a callable from a sequence of values to a tuple of values."""
 
 
-# What a function may ask for beside its arguments (whether layers train): compiled functions are traced once for each.
+# What a function may ask for beside its arguments (whether layers train): compiled functions are traced once for each
+# answer. No answer yet and a false one are the same: opening a room late must not trace everything again.
 ambient: list[Callable[[], Hashable]] = []
 
 _loaded: dict[str, ModuleType] = {}

@@ -72,7 +72,7 @@ class Call:
             for i, x in enumerate(self.all_leaves)
             if not is_array(x) and not isinstance(x, Stateful)
         )
-        static += tuple(ask() for ask in ambient)
+        static += tuple((k, answer) for k, ask in enumerate(ambient) if (answer := ask()))
         specs = tuple(x.spec for x in self.leaves)
         return self.structure, static, specs, self.variables.structure
 
