@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from collections.abc import Callable
@@ -81,61 +82,84 @@ Oracle = Callable[[Any], Any]
 called = D["logits"].argmax(1)
 binary_called = (D["scores"] > 0).astype(int)
 
-# fmt: off
+
+def oracle(score: Callable[..., Any], truth: Any, guess: Any, **options: Any) -> Oracle:
+    """A score of scikit-learn as a function of the weights."""
+    return lambda w: score(truth, guess, sample_weight=w, **options)
+
+
+CALLED = oracle(sk.accuracy_score, D["labels"], called)
+CALLED_BINARY = oracle(sk.accuracy_score, D["binary"], binary_called)
+TWO = D["logits"][:, :2].astype(np.float64)
+ONE_OUTPUT = D["y"][:, 0], D["p"][:, 0]
+
 CASES: list[tuple[str, Callable[[], Metric], Any, Any, Oracle]] = [
-    ("accuracy-sparse", Accuracy, D["logits"], D["labels"], lambda w: sk.accuracy_score(D["labels"], called, sample_weight=w)),
-    ("accuracy-column", Accuracy, D["logits"], D["labels"][:, None], lambda w: sk.accuracy_score(D["labels"], called, sample_weight=w)),
-    ("accuracy-onehot", Accuracy, D["logits"], one_hot(D["labels"]), lambda w: sk.accuracy_score(D["labels"], called, sample_weight=w)),
-    ("accuracy-binary", Accuracy, D["scores"], D["binary"], lambda w: sk.accuracy_score(D["binary"], binary_called, sample_weight=w)),
-    ("accuracy-binary-column", Accuracy, D["scores"][:, None], D["binary"], lambda w: sk.accuracy_score(D["binary"], binary_called, sample_weight=w)),
-    ("accuracy-labels", Accuracy, called, D["labels"], lambda w: sk.accuracy_score(D["labels"], called, sample_weight=w)),
-    ("top-2", lambda: TopK(2), D["logits"], D["labels"], lambda w: sk.top_k_accuracy_score(D["labels"], D["logits"], k=2, sample_weight=w)),
-    ("auc-binary", AUC, D["scores"], D["binary"], lambda w: sk.roc_auc_score(D["binary"], D["scores"], sample_weight=w)),
-    ("auc-ovr", lambda: AUC(from_logits=False), softmax(D["logits"]), D["labels"], lambda w: sk.roc_auc_score(D["labels"], softmax(D["logits"]), multi_class="ovr", sample_weight=w)),
-    ("auc-logits", AUC, D["logits"], D["labels"], lambda w: sk.roc_auc_score(D["labels"], softmax(D["logits"].astype(np.float64)), multi_class="ovr", sample_weight=w)),
-    ("auc-two", AUC, D["logits"][:, :2], D["binary"], lambda w: sk.roc_auc_score(D["binary"], softmax(D["logits"][:, :2].astype(np.float64))[:, 1], sample_weight=w)),
-    ("confusion", ConfusionMatrix, D["logits"], D["labels"], lambda w: sk.confusion_matrix(D["labels"], called, sample_weight=w)),
-    ("mae", MAE, D["p"], D["y"], lambda w: sk.mean_absolute_error(D["y"], D["p"], sample_weight=w)),
-    ("mse", MSE, D["p"], D["y"], lambda w: sk.mean_squared_error(D["y"], D["p"], sample_weight=w)),
-    ("rmse", RMSE, D["p"][:, 0], D["y"][:, 0], lambda w: sk.root_mean_squared_error(D["y"][:, 0], D["p"][:, 0], sample_weight=w)),
-    ("r2", R2, D["p"], D["y"], lambda w: sk.r2_score(D["y"], D["p"], sample_weight=w)),
-    ("r2-one", R2, D["p"][:, 0], D["y"][:, 0], lambda w: sk.r2_score(D["y"][:, 0], D["p"][:, 0], sample_weight=w)),
+    ("accuracy-sparse", Accuracy, D["logits"], D["labels"], CALLED),
+    ("accuracy-column", Accuracy, D["logits"], D["labels"][:, None], CALLED),
+    ("accuracy-onehot", Accuracy, D["logits"], one_hot(D["labels"]), CALLED),
+    ("accuracy-binary", Accuracy, D["scores"], D["binary"], CALLED_BINARY),
+    ("accuracy-binary-column", Accuracy, D["scores"][:, None], D["binary"], CALLED_BINARY),
+    ("accuracy-labels", Accuracy, called, D["labels"], CALLED),
+    (
+        "top-2",
+        lambda: TopK(2),
+        D["logits"],
+        D["labels"],
+        oracle(sk.top_k_accuracy_score, D["labels"], D["logits"], k=2),
+    ),
+    ("auc-binary", AUC, D["scores"], D["binary"], oracle(sk.roc_auc_score, D["binary"], D["scores"])),
+    (
+        "auc-ovr",
+        lambda: AUC(from_logits=False),
+        softmax(D["logits"]),
+        D["labels"],
+        oracle(sk.roc_auc_score, D["labels"], softmax(D["logits"]), multi_class="ovr"),
+    ),
+    (
+        "auc-logits",
+        AUC,
+        D["logits"],
+        D["labels"],
+        oracle(sk.roc_auc_score, D["labels"], softmax(D["logits"].astype(np.float64)), multi_class="ovr"),
+    ),
+    ("auc-two", AUC, D["logits"][:, :2], D["binary"], oracle(sk.roc_auc_score, D["binary"], softmax(TWO)[:, 1])),
+    ("confusion", ConfusionMatrix, D["logits"], D["labels"], oracle(sk.confusion_matrix, D["labels"], called)),
+    ("mae", MAE, D["p"], D["y"], oracle(sk.mean_absolute_error, D["y"], D["p"])),
+    ("mse", MSE, D["p"], D["y"], oracle(sk.mean_squared_error, D["y"], D["p"])),
+    ("rmse", RMSE, ONE_OUTPUT[1], ONE_OUTPUT[0], oracle(sk.root_mean_squared_error, *ONE_OUTPUT)),
+    ("r2", R2, D["p"], D["y"], oracle(sk.r2_score, D["y"], D["p"])),
+    ("r2-one", R2, ONE_OUTPUT[1], ONE_OUTPUT[0], oracle(sk.r2_score, *ONE_OUTPUT)),
 ]
-# fmt: on
 for mine, theirs in ((Precision, sk.precision_score), (Recall, sk.recall_score), (F1, sk.f1_score)):
-    for average in ("macro", "micro", "weighted", None):
-        CASES.append(
-            (
-                f"{mine.__name__}-{average}",
-                lambda mine=mine, average=average: mine(average),
-                D["logits"],
-                D["labels"],
-                lambda w, theirs=theirs, average=average: theirs(D["labels"], called, average=average, sample_weight=w),
-            )
-        )
-    CASES.append(
+    CASES += [
         (
-            f"{mine.__name__}-binary",
-            mine,
-            D["scores"],
-            D["binary"],
-            lambda w, theirs=theirs: theirs(D["binary"], binary_called, sample_weight=w),
+            f"{mine.__name__}-{average}",
+            functools.partial(mine, average),
+            D["logits"],
+            D["labels"],
+            oracle(theirs, D["labels"], called, average=average),
         )
+        for average in ("macro", "micro", "weighted", None)
+    ]
+    CASES.append(
+        (f"{mine.__name__}-binary", mine, D["scores"], D["binary"], oracle(theirs, D["binary"], binary_called))
     )
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("cuts", CUTS, ids=str)
-@pytest.mark.parametrize("make, prediction, target, oracle", [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("make", "prediction", "target", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_agrees_with_scikit_learn(
-    make: Callable[[], Metric], prediction: Any, target: Any, oracle: Oracle, cuts: tuple[int, ...], weighted: bool
+    make: Callable[[], Metric], prediction: Any, target: Any, expected: Oracle, cuts: tuple[int, ...], weighted: bool
 ) -> None:
     w = D["weights"] if weighted else None
     found = run(make(), cuts, prediction, target, w)
-    np.testing.assert_allclose(found, oracle(w), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found, expected(w), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("make, prediction, target", [c[1:4] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(("make", "prediction", "target"), [c[1:4] for c in CASES], ids=[c[0] for c in CASES])
 def test_state_goes_on_where_it_was(make: Callable[[], Metric], prediction: Any, target: Any) -> None:
     whole = run(make(), CUTS[1], prediction, target)
     first, second = make(), make()
@@ -264,7 +288,7 @@ def test_probabilities_read_as_logits_are_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "make, prediction, target, error, words",
+    ("make", "prediction", "target", "error", "words"),
     [
         (Accuracy, np.zeros((3, 4)), np.zeros(2, int), ShapeError, ["[3, 4]", "[2]", "labels [n]"]),
         (Accuracy, np.zeros((3, 4)), np.array([0, 1, 4]), ArgumentError, ["target 4", "example 2", "0 to 3"]),

@@ -14,10 +14,29 @@ def nearest(name: str, options: Iterable[str], count: int = 1) -> list[str]:
     return difflib.get_close_matches(name, list(options), n=count, cutoff=0.5)
 
 
+# What other toolkits call an argument: found where a similar spelling would not be.
+_ELSEWHERE = {
+    "criterion": "loss",
+    "loss_fn": "loss",
+    "loss_function": "loss",
+    "opt": "optimizer",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "random_state": "seed",
+    "sample_weight": "weights",
+    "val_data": "validation_data",
+    "valid_data": "validation_data",
+    "validation_set": "validation_data",
+    "eval_set": "validation_data",
+}
+
+
 def suggestion(name: str, options: Iterable[str]) -> str:
-    """` Did you mean 'epochs'?`, or the list of what there is."""
+    """`Did you mean 'epochs'?`, or the list of what there is."""
     options = list(options)
-    close = nearest(name, options)
+    words = set(name.split("_"))
+    close = [_ELSEWHERE[name]] if _ELSEWHERE.get(name) in options else []
+    close += [o for o in options if words <= set(o.split("_"))] or nearest(name, options)
     return f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(options)}."
 
 

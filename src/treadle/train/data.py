@@ -237,13 +237,22 @@ def _common_length(names: list[str], leaves: list[Array]) -> int:
 
 
 def peek(source: Source) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
-    """The first batch, and `batches` that still gives it: an iterator that can be read only once loses nothing."""
-    if not (isinstance(source, Batches) and source.once):
-        return next(source.batches(0, 0), None), source.batches
-    rest = source.batches(0, 0)
-    first = next(rest, None)
+    """The first batch, and `batches` that still gives it: what has been read of an iterable is not read again."""
+    if not isinstance(source, Batches):
+        return next(source.batches(0, 0)), source.batches
+    if source.has_state:
+        state = source.state()
+        first = next(source.batches(0, 0), None)
+        source.data.restore(state)
+        return first, source.batches
+    begun = source.batches(0, 0)
+    first = next(begun, None)
+    unread = [begun]
 
     def batches(epoch: int, skip: int) -> Iterator[Any]:
-        return itertools.islice(itertools.chain([first], rest), skip, None)
+        if epoch == 0 and unread:
+            return itertools.islice(itertools.chain([first], unread.pop()), skip, None)
+        unread.clear()
+        return source.batches(epoch, skip)
 
     return first, batches
