@@ -76,8 +76,9 @@ BOOL: Final = (bool_,)
 SIGNED: Final = (int8, int16, int32, int64)
 UNSIGNED: Final = (uint8, uint16, uint32, uint64)
 INTEGER: Final = SIGNED + UNSIGNED
-FLOATING: Final = (bfloat16, float16, float32, float64)
-NUMERIC: Final = INTEGER + FLOATING
+# What is asked for most stands first: `dtype in NUMERIC` then ends at the first comparison.
+FLOATING: Final = (float32, float64, float16, bfloat16)
+NUMERIC: Final = FLOATING + INTEGER
 ALL: Final = BOOL + NUMERIC
 
 default_float: Final = float32

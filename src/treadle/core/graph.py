@@ -322,15 +322,18 @@ def _unique_names(names: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     out = []
     for name in names:
-        clean = "".join(c if c.isalnum() or c in "_./" else "_" for c in name) or "x"
-        if clean[0].isdigit():
-            clean = "_" + clean
+        clean = name if name.isidentifier() else _cleaned(name)
         candidate, k = clean, 1
         while candidate in seen:
             candidate, k = f"{clean}_{k}", k + 1
         seen.add(candidate)
         out.append(candidate)
     return out
+
+
+def _cleaned(name: str) -> str:
+    clean = "".join(c if c.isalnum() or c in "_./" else "_" for c in name) or "x"
+    return "_" + clean if clean[0].isdigit() else clean
 
 
 __all__ = ["Atom", "Graph", "Literal", "Node", "Opaque", "Var", "substitute_param"]

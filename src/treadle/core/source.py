@@ -80,16 +80,20 @@ def scope(name: str) -> Iterator[None]:
         _place.scopes = before
 
 
-@contextmanager
-def placed(source: Source | None, scope_name: str) -> Iterator[None]:
+class placed:  # noqa: N801, used like a function; a class, because every node of every transform passes here
     """Make nodes as if from this line and scope: what a transform makes belongs where its origin stands."""
-    scopes, origin = _place.scopes, _place.source
-    _place.scopes = (scope_name,) if scope_name else ()
-    _place.source = source
-    try:
-        yield
-    finally:
-        _place.scopes, _place.source = scopes, origin
+
+    __slots__ = ("_inside", "_outside")
+
+    def __init__(self, source: Source | None, scope_name: str) -> None:
+        self._inside = (scope_name,) if scope_name else (), source
+
+    def __enter__(self) -> None:
+        self._outside = _place.scopes, _place.source
+        _place.scopes, _place.source = self._inside
+
+    def __exit__(self, *_: object) -> None:
+        _place.scopes, _place.source = self._outside
 
 
 def place_text(source: Source | None = None, scope_name: str | None = None) -> str:

@@ -74,6 +74,9 @@ def stretched(name: str, specs: Sequence[Spec], dtypes: Sequence[DType]) -> Spec
         allowed = ", ".join(d.name for d in dtypes)
         hint = "" if dtype.is_floating else _conversion(dtypes)
         raise DTypeError(f"`{name}` does not take {dtype}; it takes {allowed}{hint}")
+    shape = specs[0].shape
+    if all(s.shape == shape for s in specs[1:]):
+        return specs[0]
     return Spec(stretched_shape(name, [s.shape for s in specs]), dtype)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from treadle.core.dims import Dim, Size, substitute
 from treadle.core.errors import ShapeError, TreadleError
-from treadle.core.graph import Graph, Literal, Var
+from treadle.core.graph import Atom, Graph, Literal, Node
 from treadle.core.primitive import Primitive
 from treadle.core.source import place_text
 from treadle.core.spec import Spec, show_shape
@@ -32,18 +33,19 @@ def _owned(value: Any) -> Array:
 
 def prepare(graph: Graph) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
     """An executable for a graph without captures."""
-    by_sizes: dict[tuple[tuple[str, Size], ...], Graph] = {}
     if not graph.dims:
-        return lambda inputs: _run(graph, inputs)
+        return Program(graph)
+    by_sizes: dict[tuple[tuple[str, Size], ...], Program] = {}
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
         sizes = bind_sizes(graph.input_specs, [x.shape for x in inputs], graph.input_names)
         key = tuple(sorted(sizes.items()))
-        if key not in by_sizes:
+        program = by_sizes.get(key)
+        if program is None:
             if len(by_sizes) > 64:
-                by_sizes.pop(next(iter(by_sizes)))
-            by_sizes[key] = graph.substitute(sizes)
-        return _run(by_sizes[key], inputs)
+                by_sizes.pop(next(iter(by_sizes)), None)
+            program = by_sizes[key] = Program(graph.substitute(sizes))
+        return program(inputs)
 
     return run
 
@@ -53,27 +55,64 @@ def run_graph(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
     return prepare(graph)(inputs)
 
 
-def _run(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    env: dict[Var, Array] = dict(zip(graph.inputs, inputs, strict=True))
-    last: dict[Var, int] = {}
-    for k, node in enumerate(graph.nodes):
-        for atom in node.inputs:
-            if isinstance(atom, Var):
-                last[atom] = k
-    for atom in graph.outputs:
-        if isinstance(atom, Var):
-            last[atom] = len(graph.nodes)
-    for k, node in enumerate(graph.nodes):
-        values = [a.value if isinstance(a, Literal) else env[a] for a in node.inputs]
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A node, with its values as numbers of places."""
+
+    node: Node
+    rule: Callable[..., Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    dropped: tuple[int, ...]  # places that no later node and no output reads
+
+
+class Program:
+    """A graph whose sizes are all known, as steps over a list of values. Safe to call from several threads."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._places: dict[Atom, int] = {}
+        self._inputs = [self._place(v) for v in graph.inputs]
+        self._constants = [(self._place(a), a.value) for a in _literals(graph)]
+        outputs = [(node, [self._place(v) for v in node.outputs]) for node in graph.nodes]
+        self._outputs = [self._places[a] for a in graph.outputs]
+        keep = {*self._outputs, *(k for k, _ in self._constants)}
+        steps = []
+        for node, made in reversed(outputs):
+            read = [self._places[a] for a in node.inputs]
+            dropped = {*read, *made} - keep
+            keep |= dropped
+            rule = node.primitive.rule("reference")
+            steps.append(_Step(node, rule, tuple(read), tuple(made), tuple(dropped)))
+        self._steps = steps[::-1]
+
+    def _place(self, atom: Atom) -> int:
+        return self._places.setdefault(atom, len(self._places))
+
+    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        values: list[Any] = [None] * len(self._places)
+        for place, value in (*zip(self._inputs, inputs, strict=True), *self._constants):
+            values[place] = value
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                self._run(step, values)
+        return tuple([values[place] for place in self._outputs])
+
+    def _run(self, step: _Step, values: list[Any]) -> None:
+        node = step.node
         try:
-            outputs = run_primitive(node.primitive, values, node.params)
+            out = step.rule(*[values[place] for place in step.inputs], **node.params)
         except TreadleError as e:
             raise e.at(place_text(node.source, node.scope)) from None
-        env.update(zip(node.outputs, outputs, strict=True))
-        for atom in node.inputs:
-            if isinstance(atom, Var) and last[atom] == k:
-                env.pop(atom, None)
-    return tuple(a.value if isinstance(a, Literal) else env[a] for a in graph.outputs)
+        for place, value in zip(step.outputs, out if node.primitive.multiple else (out,), strict=True):
+            values[place] = _owned(value)
+        for place in step.dropped:
+            values[place] = None
+
+
+def _literals(graph: Graph) -> Iterator[Literal]:
+    for atom in (*(a for node in graph.nodes for a in node.inputs), *graph.outputs):
+        if isinstance(atom, Literal):
+            yield atom
 
 
 def bind_sizes(specs: Sequence[Spec], shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> dict[str, Size]:
