@@ -50,6 +50,16 @@ def test_inner_graphs_read_back() -> None:
     assert "branches[1] = graph" in str(g)
 
 
+def test_a_node_without_results_reads_back() -> None:
+    g = td.graph(lambda x: (td.host_call(print, x, result=None), x.sum())[1])(td.ones(3))
+    assert [len(n.outputs) for n in g.nodes] == [0, 1]
+    assert Graph.parse(str(g)) == g
+    assert " : ()" in str(g)
+    nothing = td.graph(lambda x: None)(td.ones(3))
+    assert str(nothing).startswith("graph lambda(x: f32[3]) -> ()")
+    assert Graph.parse(str(nothing)) == nothing
+
+
 @given(st.floats(width=32), st.sampled_from(["float32", "float16", "bfloat16", "float64"]))
 def test_floating_literals_keep_their_bits(value: float, dtype: str) -> None:
     with np.errstate(over="ignore"):
@@ -80,6 +90,8 @@ def test_nan_payloads_and_signed_zero() -> None:
         ("graph f(x: f32[2]) -> f32[2]\n  %0 = tanh %x : f32[2]", "ends inside a graph"),
         ("graph f(x) -> f32[2]\n  return %x", "expected `name: spec`"),
         ("hello", "expected `graph name"),
+        ("graph f(x: f32[2]) -> f32[3]\n  return %x", r"line 2.*states \[f32\[3\]\], and \[f32\[2\]\] is returned"),
+        ("graph f(x: f32[2]) -> ()\n  more\n  return", "line 2.*expected ` : spec`"),
         ("graph f(x: f32[2]) -> f32[2]\n  return %x\nmore", "nothing is expected after"),
         ("graph f(x: f32[2]) -> f32[2]\n  %0 = add %x 1x : f32[2]\n  return %0", "neither a value nor a number"),
     ],

@@ -62,11 +62,15 @@ def _graph(lines: _Lines) -> tuple[str, int | None, Graph]:
     env: dict[str, Var] = {}
     given, _, captured = header["inputs"].partition(";")
     inputs, captures = _inputs(given, env, lines), _inputs(captured, env, lines)
+    stated = _specs(header["out"], lines)
     nodes: list[Node] = []
     while True:
         line = lines.take().strip()
         if line == "return" or line.startswith("return "):
             outputs = [_atom(t, env, lines) for t in line.split()[1:]]
+            made = [a.spec for a in outputs]
+            if made != stated:
+                raise lines.fail(f"the header states {stated}, and {made} is returned")
             break
         nodes.append(_node(line, env, lines))
     graph = Graph(
@@ -100,8 +104,14 @@ def _spec(text: str, lines: _Lines) -> Spec:
     return Spec(tuple(parse_size(s) for s in _split(sizes[:-1], ",")), as_dtype(dtype))
 
 
+def _specs(text: str, lines: _Lines) -> list[Spec]:
+    """Specs between commas; `()` for none. A header puts several in brackets."""
+    inside = text.strip().removeprefix("(").removesuffix(")")
+    return [_spec(s, lines) for s in _split(inside, ", ")]
+
+
 def _node(line: str, env: dict[str, Var], lines: _Lines) -> Node:
-    left, equals, right = line.partition(" = ")
+    left, equals, right = line.partition(" = ") if line.startswith("%") else ("", "=", line)
     if not equals:
         raise lines.fail("expected `%0 = primitive …`")
     body, colon, rest = _rpartition_colon(right)
@@ -119,8 +129,8 @@ def _node(line: str, env: dict[str, Var], lines: _Lines) -> Node:
         else:
             inputs.append(_atom(word, env, lines))
     columns = re.split(r"\s{2,}", rest.strip())
-    specs = [_spec(s, lines) for s in _split(columns[0], ", ")]
-    targets = [t.strip()[1:] for t in left.split(",")]
+    specs = _specs(columns[0], lines)
+    targets = [t.strip()[1:] for t in left.split(",")] if left else []
     if len(targets) != len(specs):
         raise lines.fail(f"{len(targets)} values but {len(specs)} specs")
     outputs = [Var(s) for s in specs]

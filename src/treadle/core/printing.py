@@ -1,7 +1,7 @@
 """Graphs as text. One line a node:
 
     graph loss(w: f32[784,10], x: f32[batch,784]; c0: f32[10]) -> f32[]
-      %0 = contract %x %w batch=0 axes=1 : f32[batch,10]  model.py:12  dense
+      %0 = contract %x %w axes=((1,), (0,)) batch=((), ()) : f32[batch,10]  model.py:12  dense
       ...
       return %3
 
@@ -62,8 +62,10 @@ def _node_row(node: Node, names: dict[Var, str], numbers: Iterator[int]) -> tupl
     for var in node.outputs:
         names[var] = f"%{next(numbers)}"
     params = [f"{k}={print_param(v)}" for k, v in sorted(node.params.items()) if not _is_graphs(v)]
-    left = f"{', '.join(names[v] for v in node.outputs)} = {' '.join([node.primitive.name, *inputs, *params])}"
-    specs = ", ".join(str(v.spec) for v in node.outputs)
+    made = ", ".join(names[v] for v in node.outputs)
+    left = f"{made} = " if made else ""
+    left += " ".join([node.primitive.name, *inputs, *params])
+    specs = ", ".join(str(v.spec) for v in node.outputs) or "()"
     source = "-" if node.source == UNKNOWN else str(node.source)
     place = f"{source}  {node.scope}" if node.scope else ("" if source == "-" else source)
     return left, specs, place
