@@ -15,8 +15,9 @@ help: ## this list
 environment: ## .venv with treadle (editable) and the development tools
 	@$(PYTHON) tools/environment.py
 
+# The matrices are small: threads of BLAS inside each product would cost more than they give.
 demo: environment ## train a small convolutional network on handwritten digits; results in demo/
-	@$(PY) -m treadle demo
+	@OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1} $(PY) -m treadle demo
 
 test: environment ## lint, format, types, import contracts, tests, doctests of sources and pages
 	@$(PY) tools/check.py

@@ -1,10 +1,10 @@
 """Poisson regression with standard errors from the Hessian.
 
-    python examples/poisson_regression.py
+Run: python examples/poisson_regression.py
 
-Counts y follow a Poisson distribution with mean exp(x @ beta). Newton's method finds the maximum of the likelihood; the
-inverse of the Hessian there (the observed information) is the covariance of the estimate. Both derivatives come from the
-four lines of `negative_log_likelihood`: change the model, and the rest stays as it is.
+Counts y follow a Poisson distribution with mean exp(x @ beta). Newton's method finds the maximum of the likelihood,
+and the inverse of the Hessian there (the observed information) is the covariance of the estimate. Both derivatives come
+from the few lines of `negative_log_likelihood`: change the model, and the rest stays as it is.
 """
 
 from __future__ import annotations

@@ -19,9 +19,10 @@ def _figure(width: float, height: float) -> Any:
     """An empty figure, sizes in inches; `figure.savefig` writes it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -39,7 +40,9 @@ def _plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def learning_curves(path: Path, train: Array, test: Array, names: tuple[str, str] = ("training", "held out")) -> None:
+def learning_curves(
+    path: Path, train: Array, test: Array, names: tuple[str, str] = ("training, with dropout", "held out")
+) -> None:
     """Loss and accuracy after each epoch.
 
     Args:
@@ -53,6 +56,7 @@ def learning_curves(path: Path, train: Array, test: Array, names: tuple[str, str
         _plain(axes)
         _title(axes, title)
         lines = [(train[:, column], BLUE), (test[:, column], ORANGE)]
+        names = ("training, with dropout", "held out")
         for values, color in lines:
             axes.plot(epochs, values, color=color, linewidth=2, marker="o", markersize=3)
         for (values, color), name, y in zip(lines, names, _apart(axes, [v[-1] for v, _ in lines], column), strict=True):

@@ -1,0 +1,141 @@
+"""The examples run, and what they claim is true. (Each is also run as the script that its header names.)"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import treadle as td
+from examples import digits_by_hand, digits_convnet, per_example_gradients, poisson_regression, python_if
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_its_header_says_how_to_run_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    header = ast.get_docstring(ast.parse(text)) or ""
+    assert f"Run: python examples/{path.name}" in header.splitlines()
+    assert text.rstrip().endswith('if __name__ == "__main__":\n    main()')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_it_runs_as_a_script(path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(path)]
+    result = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_digits_convnet_is_short_and_learns() -> None:
+    assert len((FOLDER / "digits_convnet.py").read_text(encoding="utf-8").splitlines()) <= 40
+    assert digits_convnet.main(epochs=1) > 0.6  # chance is 0.1; twelve epochs are tested below
+
+
+@pytest.mark.slow
+def test_digits_convnet_reads_98_percent() -> None:
+    assert digits_convnet.main() >= 0.98
+
+
+def test_digits_by_hand_learns() -> None:
+    assert digits_by_hand.main(epochs=1) > 0.6
+
+
+@pytest.mark.slow
+def test_digits_by_hand_reads_98_percent() -> None:
+    assert digits_by_hand.main() >= 0.98
+
+
+def test_the_two_digits_examples_train_the_same_network() -> None:
+    layers = [
+        re.findall(r"^ +nn\.\w+\(.*\),$", (FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name in ("digits_convnet.py", "digits_by_hand.py")
+    ]
+    assert layers[0] == layers[1] != []
+
+
+def iteratively_reweighted_least_squares(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nelder and Wedderburn (1972) for the log link: solve Xᵀ W X b = Xᵀ W z with W = mu, z = eta + (y - mu) / mu."""
+    beta = np.zeros(x.shape[1])
+    for _ in range(100):
+        eta = x @ beta
+        mu = np.exp(eta)
+        weighted = x * mu[:, None]
+        beta = np.linalg.solve(weighted.T @ x, weighted.T @ (eta + (y - mu) / mu))
+    information = (x * np.exp(x @ beta)[:, None]).T @ x
+    return beta, np.sqrt(np.diag(np.linalg.inv(information)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_poisson_regression_agrees_with_least_squares(seed: int) -> None:
+    x, y = poisson_regression.simulate(300, seed)
+    beta, errors = poisson_regression.fit(x, y)
+    expected_beta, expected_errors = iteratively_reweighted_least_squares(x.numpy(), y.numpy())
+    np.testing.assert_allclose(beta, expected_beta, rtol=1e-9)
+    np.testing.assert_allclose(errors, expected_errors, rtol=1e-9)
+    assert (np.abs(beta - poisson_regression.TRUTH) < 4 * errors).all()
+
+
+def test_poisson_regression_of_a_constant_has_a_closed_form() -> None:
+    # One covariate that is 1: beta = log(mean of y), and its standard error is 1 / sqrt(sum of y).
+    y = np.array([2.0, 0.0, 5.0, 1.0])
+    beta, errors = poisson_regression.fit(td.ones((4, 1), dtype=td.float64), td.asarray(y))
+    np.testing.assert_allclose(beta, [np.log(2.0)], rtol=1e-12)
+    np.testing.assert_allclose(errors, [1 / np.sqrt(8.0)], rtol=1e-12)
+
+
+def test_poisson_regression_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    poisson_regression.main(n=200)
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_python_if_takes_both_branches_and_learns() -> None:
+    accuracy, share = python_if.main(epochs=1, examples=300)
+    assert accuracy > 0.6
+    assert 0.0 < share < 1.0
+
+
+def test_python_if_differentiates_the_branch_that_was_taken() -> None:
+    td.random.set_seed(0)
+    image, label = td.asarray(td.datasets.digits().x_train[0]), td.asarray(3)
+    for sure, asked in ((2.0, True), (0.0, False)):
+        model = python_if.Cascade(sure)
+        model.small.init((1, 64))
+        model.large.init((1, 64))
+        (_, answers), gradients = td.value_and_grad(python_if.objective, has_aux=True)(model, image, label)
+        assert answers == 1 + asked
+        assert bool((gradients["small.kernel"] != 0).any())
+        assert bool((gradients["large.layers.0.kernel"] != 0).any()) is asked
+
+
+def test_per_example_gradients_equal_a_loop() -> None:
+    model, gradients = per_example_gradients.main(epochs=1)
+    data = td.datasets.digits()
+    one = td.grad(per_example_gradients.loss)
+    for k in (0, 7, 1197):
+        alone = one(model, td.asarray(data.x_train[k]), td.asarray(data.y_train[k]))
+        for path, gradient in gradients.items():
+            np.testing.assert_allclose(gradient.numpy()[k], alone[path].numpy(), rtol=1e-4, atol=1e-6)
+    norms = per_example_gradients.gradient_norms(gradients).numpy()
+    flat = np.concatenate([g.numpy().reshape(len(norms), -1) for g in gradients.values()], axis=1)
+    np.testing.assert_allclose(norms, np.linalg.norm(flat, axis=1), rtol=1e-5)
+
+
+def test_the_mean_of_the_per_example_gradients_is_the_gradient_of_the_mean() -> None:
+    model, gradients = per_example_gradients.main(epochs=1)
+    data = td.datasets.digits()
+
+    def mean_loss(model: td.nn.Module) -> td.Tensor:
+        logits = model(td.asarray(data.x_train).reshape(-1, 64))
+        return td.losses.sparse_categorical_crossentropy(logits, td.asarray(data.y_train))
+
+    for path, whole in td.grad(mean_loss)(model).items():
+        np.testing.assert_allclose(gradients[path].numpy().mean(axis=0), whole.numpy(), rtol=1e-4, atol=1e-6)
