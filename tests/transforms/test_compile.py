@@ -270,7 +270,7 @@ def test_traced_once_for_each_true_answer_of_the_surroundings() -> None:
     ],
 )
 def test_a_missing_number_says_what_to_do_instead(function: Any, words: str) -> None:
-    with pytest.raises(td.errors.TraceError, match=words):
+    with pytest.raises(td.errors.TraceError, match=f"(?s){words}"):
         td.compile(function)(td.ones(3))
 
 

@@ -118,10 +118,12 @@ class Tensor:
         if trace is not None and not trace.alive:
             return LeakError(
                 f"a tensor leaked out of {trace.creator}: {origin} has no numbers, because that function was "
-                "only traced. Return it from the function instead of keeping it in a variable around it"
+                "only traced.\n  Return it from the function instead of keeping it in a variable around it"
             )
         creator = trace.creator if trace is not None else "a trace"
-        return TraceError(f"{what} of a tensor is needed, but inside {creator} {origin} has none yet. {_remedy(what)}")
+        return TraceError(
+            f"{what} of a tensor is needed, but inside {creator} {origin} has none yet.\n  {_remedy(what)}"
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.dtype.is_floating and self.is_symbolic and self.is_concrete:

@@ -47,7 +47,7 @@ class Wanted:
                     )
                 if not x.dtype.is_floating:
                     raise DerivativeError(
-                        f"{creator}: {where} is {x.spec}: integers and bools have no derivative. "
+                        f"{creator}: {where} is {x.spec}: integers and bools have no derivative.\n  "
                         "Convert it with .astype(td.float32), or choose other arguments with argnums="
                     )
                 tensors.append(x)
