@@ -200,7 +200,7 @@ def explain(
 
 def _nothing_left(made: ConvShape, axis: Axis, index: int, history: Any) -> str:
     rows = made.lines()
-    head = f"{made.title}: nothing is left of {axis.name}"
+    head = f"nothing is left of {axis.name}"
     if isinstance(axis.size, int) and axis.size < 1:
         return "\n".join([f"{head}, because x has none", *rows])
     at = len(rows) - len(made.axes) + index

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from treadle.core.errors import ArgumentError
@@ -25,11 +24,26 @@ class _Open(threading.local):
 _open = _Open()
 
 
-@contextmanager
-def defaults(
-    classes: Mapping[type, Mapping[str, Any]] | None = None, /, **by_name: Mapping[str, Any]
-) -> Iterator[None]:
-    """Layers constructed inside take these arguments where their caller gives none.
+class Defaults:
+    """A scope of `nn.defaults`, to be entered with `with`; as often as one likes."""
+
+    def __init__(self, given: _Defaults) -> None:
+        self._given = given
+        self._before: list[_Defaults] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_open.current)
+        merged = {cls: dict(arguments) for cls, arguments in _open.current.items()}
+        for cls, arguments in self._given.items():
+            merged[cls] = merged.get(cls, {}) | arguments
+        _open.current = merged
+
+    def __exit__(self, *_: object) -> None:
+        _open.current = self._before.pop()
+
+
+def defaults(classes: Mapping[type, Mapping[str, Any]] | None = None, /, **by_name: Mapping[str, Any]) -> Defaults:
+    """Layers constructed inside of the `with` take these arguments where their caller gives none.
 
     `with nn.defaults(Conv2D=dict(padding="same", use_bias=False)): …` holds for every `Conv2D` made inside, also by
     the constructors of other modules. Scopes nest: an inner one adds to the outer ones and wins over them. It holds for
@@ -48,29 +62,23 @@ def defaults(
     (Dense(8, activation='relu', use_bias=False), Dense(3, use_bias=False, activation=None))
     """
     try:
-        merged = _merged(dict(classes or {}), by_name)
+        return Defaults(_checked(dict(classes or {}), by_name))
     except ArgumentError as e:
         raise e.at(place_text()) from None
-    before = _open.current
-    _open.current = merged
-    try:
-        yield
-    finally:
-        _open.current = before
 
 
-def _merged(classes: Mapping[type, Mapping[str, Any]], by_name: Mapping[str, Mapping[str, Any]]) -> _Defaults:
+def _checked(classes: Mapping[type, Mapping[str, Any]], by_name: Mapping[str, Mapping[str, Any]]) -> _Defaults:
     from treadle.nn.construction import check_names
 
-    merged = {cls: dict(given) for cls, given in _open.current.items()}
+    found: _Defaults = {}
     for cls, given in [*classes.items(), *((_find(name), given) for name, given in by_name.items())]:
         if not isinstance(given, Mapping):
             raise ArgumentError(
                 f"nn.defaults: {cls.__name__}={given!r} is no dict of arguments; write dict(name=value)"
             )
         check_names(cls, inspect.signature(cls), given)
-        merged[cls] = merged.get(cls, {}) | dict(given)
-    return merged
+        found[cls] = found.get(cls, {}) | dict(given)
+    return found
 
 
 def _find(name: str) -> type:

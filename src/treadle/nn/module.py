@@ -31,7 +31,7 @@ class Module(Stateful, metaclass=ModuleMeta):
     """Base of layers and models: attributes hold parameters and other modules, `__call__` computes.
 
     Modules, `Parameter`s and `State`s may be attributes, or stand in lists and dicts. A layer whose parameters depend
-    on its input's size makes them in `build`, which gets the specs of the tensors that the first call passes.
+    on its input's size makes them in `build`, which gets the specs of the first tensors that the first call passes.
 
     `model(x, training=True)` holds for all modules that are called inside, which ask `nn.is_training()`. A `__call__`
     with a parameter named `training` gets it, too.
@@ -150,9 +150,24 @@ class Module(Stateful, metaclass=ModuleMeta):
         with _building:
             if self.is_built:
                 return
+            specs = self._build_arguments([a.spec for a in args if isinstance(a, Tensor)])
             with untraced():
-                self.build(*(a.spec for a in args if isinstance(a, Tensor)))
+                self.build(*specs)
             self.__dict__["_built"] = True
+
+    def _build_arguments(self, specs: list[Spec]) -> list[Spec]:
+        """As many of the specs as `build` takes."""
+        parameters = inspect.signature(self.build).parameters.values()
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return specs
+        taken = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        needed = [p.name for p in taken if p.default is p.empty]
+        if len(specs) < len(needed):
+            raise BuildError(
+                f"{type(self).__name__} makes its parameters from the tensors of its first call, {', '.join(needed)}, "
+                f"and got {len(specs)} by position. Pass tensors, by position; td.asarray(…) makes them of lists"
+            )
+        return specs[: len(taken)]
 
     def _build_for(self, *shapes: tuple[int, ...]) -> None:
         """Build in the constructor, for inputs of these shapes."""
@@ -164,7 +179,7 @@ class Module(Stateful, metaclass=ModuleMeta):
                 f"{type(self).__name__} has no {name} yet: it is made when the layer is first called, because its "
                 "shape depends on the input. Call the layer or the model once, or use init() or input_size="
             ).at(place_text())
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
         from treadle.nn.tables import describe

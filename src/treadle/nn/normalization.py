@@ -50,7 +50,8 @@ class _OverAxes(Module):
         """A shape that has these sizes on the axes."""
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
         sizes = per_axis("input_size", input_size, len(axes))
-        rank = max(a + 1 if a >= 0 else -a for a in axes)
+        # Axes counted from the front and from the end are different ones.
+        rank = max([0, *(a + 1 for a in axes if a >= 0)]) + max([0, *(-a for a in axes if a < 0)])
         shape = [1] * rank
         for a, n in zip(axes, sizes, strict=True):
             shape[a] = n

@@ -67,8 +67,10 @@ class Reshape(Module):
         if -1 in target and known and have % known == 0:
             target = tuple(have // known if n == -1 else n for n in target)
         if size_of(target) != have:
+            product = " * ".join(str(n) for n in self.target_shape if n != -1) or "1"
+            rest = f", and {have} % {known} = {have % known}" if -1 in target and known else ""
             raise ShapeError(
                 f"each example of x {show_shape(x.shape)} has {have} elements, which do not go into "
-                f"{show_shape(self.target_shape)}: {' * '.join(str(n) for n in self.target_shape if n != -1)} = {known}"
+                f"{show_shape(self.target_shape)}: {product} = {known}{rest}"
             )
         return xp.reshape(x, (x.shape[0], *target))
