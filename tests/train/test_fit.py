@@ -49,8 +49,8 @@ def test_a_step_is_the_loop_written_by_hand(compiled: bool) -> None:
     losses = []
     one = td.compile(step) if compiled else step
     for _ in range(2):
-        for i in range(0, len(x), 16):
-            losses.append(one(by_hand, other, td.asarray(x[i : i + 16]), td.asarray(y[i : i + 16])).item())
+        batches = [(td.asarray(x[i : i + 16]), td.asarray(y[i : i + 16])) for i in range(0, len(x), 16)]
+        losses += [one(by_hand, other, *batch).item() for batch in batches]
     assert history.steps == losses
     assert problem.bits(model, optimizer) == problem.bits(by_hand, other)
 
@@ -386,7 +386,7 @@ def test_errors_of_model_and_loss_are_theirs() -> None:
         run(td.nn.Dense(2, input_size=5), td.optim.SGD(0.1))
     with pytest.raises(DTypeError):
         run(problem.model(), td.optim.SGD(0.1), data=(x, y.astype(np.float32)))
-    with pytest.raises(TraceError, match="td.where"):
+    with pytest.raises(TraceError, match=r"td\.where"):
         run(problem.model(), td.optim.SGD(0.1), loss=lambda p, t: p.mean() if p.mean() > 0 else -p.mean())
 
 
@@ -460,5 +460,5 @@ def test_a_position_needs_the_same_rows(tmp_path: Path) -> None:
     checkpoint = td.train.Checkpoint(tmp_path, every_steps=4)
     with pytest.raises(KeyboardInterrupt):
         run(problem.model(), td.optim.Adam(1e-2), checkpoint=checkpoint, callbacks=[Stop(6)])
-    with pytest.raises(SaveError, match="inside of epoch 1.*batch_size was 16 and is 32"):
+    with pytest.raises(SaveError, match=r"inside of epoch 1.*batch_size was 16 and is 32"):
         run(problem.model(), td.optim.Adam(1e-2), checkpoint=checkpoint, batch_size=32)

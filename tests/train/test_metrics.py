@@ -146,6 +146,9 @@ for mine, theirs in ((Precision, sk.precision_score), (Recall, sk.recall_score),
     )
 
 
+IDS = [case[0] for case in CASES]
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("cuts", CUTS, ids=str)
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_agrees_with_scikit_learn(
     np.testing.assert_allclose(found, expected(w), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize(("make", "prediction", "target"), [c[1:4] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(("make", "prediction", "target"), [c[1:4] for c in CASES], ids=IDS)
 def test_state_goes_on_where_it_was(make: Callable[[], Metric], prediction: Any, target: Any) -> None:
     whole = run(make(), CUTS[1], prediction, target)
     first, second = make(), make()

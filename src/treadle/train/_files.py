@@ -116,7 +116,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             f"{path} was written by treadle {noted.get('version')} in format {noted['format']}; "
             f"this is treadle {__version__}, which reads formats up to {FORMAT}. Update treadle"
         )
-    return {name: _array(path, name, entry) for name, entry in entries}, noted
+    return {name: _array(path, name, entry) for name, entry in sorted(entries, key=lambda e: e[0])}, noted
 
 
 def _array(path: Path, name: str, entry: Mapping[str, Any]) -> Array:
