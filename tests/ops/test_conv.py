@@ -229,7 +229,7 @@ def test_channels_whose_number_is_not_known() -> None:
 def message(x: tuple[int, ...], kernel: tuple[int, ...], **given: Any) -> str:
     with pytest.raises(ShapeError) as caught:
         conv.infer(Spec(x, float32), Spec(kernel, float32), **options(len(x) - 2, **given))
-    return str(caught.value)
+    return caught.value.message
 
 
 def test_nothing_left_shows_shapes_formula_and_remedy() -> None:
