@@ -25,6 +25,7 @@ from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
+from treadle.train.steps import evaluation_step
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,7 @@ class Run:
         good = math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
         if not good and self.settings.nan != "ignore":
             flags = {} if self.own_step else out["gradients"]
-            prediction = None if self.own_step else out["prediction"]
-            self._not_finite(values["loss"], batch, variables, before, flags, prediction)
+            self._not_finite(values["loss"], batch, variables, before, flags)
             return
         self._recent.append(before)
         self.context.step += 1
@@ -193,9 +193,7 @@ class Run:
             self.means.setdefault(name, Mean(name)).update([value], weights=[weight])
         self.context.logs = {name: m.result() for name, m in self.means.items()}
 
-    def _not_finite(
-        self, loss: float, batch: Any, variables: Variables, before: list[Tensor], flags: Any, prediction: Any
-    ) -> None:
+    def _not_finite(self, loss: float, batch: Any, variables: Variables, before: list[Tensor], flags: Any) -> None:
         """Put the last good weights back; then go on ("skip") or say what was seen ("stop")."""
         good = before
         for candidate in [before, *reversed(self._recent)]:
@@ -223,9 +221,13 @@ class Run:
             gradients=flags,
             variables=dict(self.model.variables()),
             data=batch,
-            prediction=prediction,
+            prediction=None if self.own_step else self._prediction(batch),
             saved=saved,
         )
+
+    def _prediction(self, batch: Any) -> Any:
+        """What the last good weights predict for a batch, without what differs in training."""
+        return evaluation_step(None, self.settings.compiled)(self.model, *unpack(batch))["prediction"]
 
     def _end_epoch(self) -> None:
         row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.context.step}

@@ -48,15 +48,17 @@ def report(
     if prediction is not None:
         lines += [f"  {name:<20} {describe(x)}" for name, x in _named(prediction, "prediction")]
     lines.append(f"  The model has its weights from before this step{saved}.")
-    lines.append(f"  {_hint(bad_data, bad_variables, prediction, losses, rate)}")
+    lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), prediction, losses, rate)}")
     return NonFiniteError("\n".join(lines))
 
 
-def _hint(bad_data: list[str], bad_variables: list[str], prediction: Any, losses: Sequence[float], rate: Any) -> str:
+def _hint(
+    bad_data: list[str], bad_variables: list[str], finite_loss: bool, prediction: Any, losses: Any, rate: Any
+) -> str:
     if bad_data:
         return (
-            f"{bad_data[0]} itself has values that are not finite: find them with np.isfinite, "
-            "and fill them in, drop those rows, or give them weight 0."
+            f"{bad_data[0]} itself has values that are not finite: find them with np.isfinite, and fill them in, drop "
+            "those rows, or give them weight 0."
         )
     if bad_variables:
         return f"{bad_variables[0]} was not finite before the step already: look at how it was initialised or loaded."
@@ -69,12 +71,14 @@ def _hint(bad_data: list[str], bad_variables: list[str], prediction: Any, losses
         )
     if prediction is not None and not all(_all_finite(x) for _, x in _named(prediction, "prediction")):
         return (
-            "The data and weights are finite and the prediction is not: something in the model overflows or divides "
-            "by 0 (log, sqrt or a division of a sum that can be 0)."
+            "The data and the weights are finite and the prediction is not: something in the model overflows or divides "
+            "by 0 (exp, log, sqrt, or a division by a sum that can be 0)."
         )
+    if finite_loss:
+        return "Look for a slope that is infinite: sqrt, log, a norm or a power below 1 of something that is 0 here."
     return (
-        "The data, the weights and the losses before are finite: look for log, sqrt, a power or a division at 0 in the "
-        "loss, use the losses of td.losses on logits, or a lower learning rate."
+        "The data, the weights and the prediction are finite: look in the loss for log or sqrt of something that can be 0 "
+        "or negative, and for divisions by 0. The losses of td.losses take logits and have none of these."
     )
 
 
