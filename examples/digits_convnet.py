@@ -8,7 +8,7 @@ import treadle as td
 nn = td.nn
 
 
-def main(epochs: int = 12) -> float:
+def main(epochs: int = 20) -> float:
     td.random.set_seed(0)
     data = td.datasets.digits()
     model = nn.Sequential(
@@ -17,7 +17,7 @@ def main(epochs: int = 12) -> float:
             nn.Conv2D(32, 3, padding="same", activation="relu"),
             nn.MaxPooling2D(2),
             nn.Flatten(),
-            nn.Dropout(0.3),
+            nn.Dropout(0.4),
             nn.Dense(10),
         ]
     )
@@ -25,7 +25,7 @@ def main(epochs: int = 12) -> float:
         model,
         data.train,
         loss=td.losses.sparse_categorical_crossentropy,
-        optimizer=td.optim.Adam(2e-3),
+        optimizer=td.optim.Adam(3e-3),
         metrics=["accuracy"],
         validation_data=data.test,
         epochs=epochs,

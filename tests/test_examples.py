@@ -37,7 +37,7 @@ def test_it_runs_as_a_script(path: Path, tmp_path: Path) -> None:
 
 def test_digits_convnet_is_short_and_learns() -> None:
     assert len((FOLDER / "digits_convnet.py").read_text(encoding="utf-8").splitlines()) <= 40
-    assert digits_convnet.main(epochs=1) > 0.6  # chance is 0.1; twelve epochs are tested below
+    assert digits_convnet.main(epochs=1) > 0.6  # chance is 0.1; twenty epochs are tested below
 
 
 @pytest.mark.slow
