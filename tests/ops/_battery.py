@@ -30,7 +30,7 @@ NOT_DIFFERENTIABLE = {
     **dict.fromkeys(("not_", "and_", "or_", "xor", "shift_left", "shift_right"), "of integers and bools"),
     **dict.fromkeys(("all", "any"), "of bools"),
     **dict.fromkeys(("argmax", "argmin", "argsort", "searchsorted"), "the result is an index"),
-    **dict.fromkeys(("iota", "size"), "no inputs"),
+    **dict.fromkeys(("iota", "size", "constant"), "no inputs"),
     "random_bits": "of integer keys",
 }
 

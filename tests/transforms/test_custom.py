@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -139,3 +141,74 @@ def test_a_host_function_runs_though_nobody_uses_its_result() -> None:
 
     td.compile(f)(t64(3.0))
     assert seen == [3.0]
+
+
+def scanned(x: td.Tensor) -> td.Tensor:
+    return td.scan(lambda h, _: (td.sin(h * x), None), x, length=3)[0]
+
+
+def looped(x: td.Tensor) -> td.Tensor:
+    return td.while_loop(lambda h: (h * h).sum() < 10.0, lambda h: h * 1.5 + x, x, max_steps=6)
+
+
+RULES: dict[str, Any] = {
+    "jvp": lambda body, p, t: td.jvp(body, [p], [t])[1],
+    "vmap of jvp": lambda body, p, t: td.vmap(lambda v: td.jvp(body, [p], [v])[1])(td.stack([t, 2 * t])).mean(axis=0),
+    "compiled jvp": lambda body, p, t: td.compile(lambda p, t: td.jvp(body, [p], [t])[1])(p, t),
+    "jvp in a scan": lambda body, p, t: td.scan(lambda v, _: (v, td.jvp(body, [p], [v])[1]), t, length=1)[1][0],
+}
+USES: dict[str, Any] = {
+    "grad": lambda f: td.grad(lambda x: f(x).sum()),
+    "hessian": lambda f: td.hessian(lambda x: (f(x) ** 2).sum()),
+    "vmap of grad": lambda f: lambda x: td.vmap(td.grad(lambda x: f(x).sum()))(td.stack([x, -x])),
+    "grad of vmap": lambda f: lambda x: td.grad(lambda xs: td.vmap(f)(xs).sum())(td.stack([x, -x])),
+    "compiled grad of vmap": lambda f: td.compile(USES["grad of vmap"](f)),
+}
+
+
+@pytest.mark.parametrize("body", [scanned, looped])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("name", RULES)
+def test_rules_that_use_forward_mode_through_loops(body: Any, use: str, name: str) -> None:
+    scale = 1.5 if name == "vmap of jvp" else 1.0  # the mean of t and 2 t
+
+    @td.custom_jvp
+    def f(x: td.Tensor) -> td.Tensor:
+        return body(x)
+
+    f.def_jvp(lambda p, t: (f(*p), RULES[name](body, p[0], t[0]) / scale))
+    x = t64([0.3, 0.7])
+    np.testing.assert_allclose(USES[use](f)(x).numpy(), USES[use](body)(x).numpy(), rtol=1e-12)
+
+
+TABLE = np.array([1.0, 10.0])
+PLACES: dict[str, Any] = {
+    "scan": lambda f, x: td.scan(lambda h, _: (f(h), None), x, length=2)[0],
+    "cond": lambda f, x: td.cond(x.sum() > 0, lambda: f(f(x)), lambda: x),
+    "checkpoint": lambda f, x: td.checkpoint(lambda x: f(f(x)))(x),
+    "compile": lambda f, x: td.compile(lambda x: f(f(x)))(x),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["jvp", "vjp"])
+def test_rules_with_constants_of_their_own(place: str, kind: str) -> None:
+    if kind == "jvp":
+        f: Any = td.custom_jvp(lambda x: x * 1.0)
+        f.def_jvp(lambda p, t: (f(*p), t[0] * td.asarray(TABLE)))
+    else:
+        f = td.custom_vjp(lambda x: x * 1.0)
+        f.def_vjp(lambda x: (x * 1.0, None), lambda _, ct: (ct * td.asarray(TABLE),))
+    gradient = td.grad(lambda x: PLACES[place](f, x).sum())
+    assert gradient(t64([0.5, 0.5])).tolist() == [1.0, 100.0]
+    assert td.vmap(gradient)(t64([[0.5, 0.5], [1.0, 1.0]])).tolist() == [[1.0, 100.0]] * 2
+
+
+def test_a_rule_in_a_loop_that_uses_what_is_differentiated_around_it_says_so() -> None:
+    def outer(w: td.Tensor) -> td.Tensor:
+        f = td.custom_jvp(lambda x: x * 1.0)
+        f.def_jvp(lambda p, t: (f(*p), t[0] * w))
+        return td.grad(lambda x: td.scan(lambda h, _: (f(h), None), x, length=2)[0].sum())(w).sum()
+
+    with pytest.raises(td.errors.DerivativeError, match="Pass it to the function as an argument"):
+        td.grad(outer)(t64([1.0, 2.0]))

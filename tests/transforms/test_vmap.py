@@ -77,3 +77,13 @@ def test_messages() -> None:
         td.vmap(lambda a: a, 0, None)(td.zeros(3))
     with pytest.raises(td.errors.TraceError, match=r"td.vmap"):
         td.vmap(lambda a: a if a > 0 else -a)(td.zeros(3))
+
+
+def test_examples_that_are_done_with_a_loop_do_not_index_out_of_range() -> None:
+    table = td.asarray([1.0, 2.0, 3.0])
+
+    def every(step: td.Tensor) -> td.Tensor:
+        body = lambda i, s: (i + step, s + table[i])  # noqa: E731
+        return td.while_loop(lambda i, _: i < 3, body, td.asarray(0), td.asarray(0.0))[1]
+
+    assert td.vmap(every)(td.asarray([1, 2, 3])).tolist() == [6.0, 4.0, 1.0]

@@ -48,6 +48,7 @@ class Trace:
         self.kind = kind
         self.creator = creator
         self.computes = kind == "values"
+        self.transposable = kind == "linear"  # forward mode inside keeps values and tangents in nodes of their own
         self.owns_closure = False  # compile: owned tensors (parameters) must be passed, not closed over
         self.level = 0
         self.alive = False
@@ -210,6 +211,12 @@ def untraced() -> Iterator[None]:
         _state.stage, _state.level = stage, level
 
 
+def is_transposable(x: Any) -> bool:
+    """Whether a tangent is recorded in order to be transposed."""
+    trace = getattr(x, "_trace", None)  # a Zero has none
+    return trace is not None and trace.alive and trace.transposable
+
+
 def is_staging() -> bool:
     """Whether a trace without numbers (compile, vmap, a loop's body) is recording."""
     return _state.stage is not None
@@ -232,6 +239,7 @@ def trace(
     creator: str,
     name: str = "f",
     names: Sequence[str] = (),
+    transposable: bool = False,
 ) -> Traced:
     """Trace a function of flat tensors to flat tensors.
 
@@ -239,8 +247,10 @@ def trace(
         kind: "stage" (no numbers) or "values" (numbers where the inputs have them).
         creator: how messages call the trace, for instance "td.compile(step)".
         names: of the inputs, as the graph prints them.
+        transposable: reverse mode may transpose the graph in inputs that are tangents.
     """
     recorder = Trace(kind, creator)
+    recorder.transposable = transposable
     with recorder:
         outputs = function(*(recorder.input(x) for x in inputs))
         return Traced(*recorder.finish(name, outputs, names), recorder.values)

@@ -1,4 +1,4 @@
-"""Tensors made from sizes alone: iota, size."""
+"""Tensors made without inputs: iota, size, constant."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from treadle.core.dims import Shape, Size
-from treadle.core.dtypes import DType, float32, int32
+from treadle.core.dtypes import DType, as_dtype, float32, int32
 from treadle.core.errors import DTypeError, ShapeError
-from treadle.core.primitive import Primitive
+from treadle.core.primitive import Opaque, Primitive
 from treadle.core.spec import Spec
 from treadle.ops.layout import check_axes
 
@@ -59,3 +59,24 @@ def _(*, size: int) -> Array:
 def _(s: Any) -> Iterator[Any]:
     yield s.case(size=7)
     yield s.case(size=0)
+
+
+# Numbers that a derivative rule of the user's brings into the body of a loop or branch, where nothing can be captured.
+constant = Primitive("constant")
+
+
+@constant.shape
+def _(*, value: Opaque) -> Spec:
+    return Spec(value.value.shape, as_dtype(value.value.dtype))
+
+
+@constant.reference
+def _(*, value: Opaque) -> Array:
+    return value.value  # type: ignore[no-any-return]
+
+
+@constant.samples
+def _(s: Any) -> Iterator[Any]:
+    yield s.case(value=Opaque(np.arange(6, dtype=np.float32).reshape(2, 3), "table"))
+    yield s.case(value=Opaque(np.zeros((0, 2), np.int32), "nothing"))
+    yield s.case(value=Opaque(np.array(True), "flag"))

@@ -14,7 +14,7 @@ from treadle.core.primitive import Batched
 from treadle.core.source import placed
 from treadle.core.spec import Spec, normalize_axis
 from treadle.core.tensor import Tensor
-from treadle.core.tracing import bind_known, literal_tensor, trace
+from treadle.core.tracing import bind_known, is_transposable, literal_tensor, trace
 from treadle.ops import shape as shape_ops
 from treadle.transforms.arguments import Call, Result, function_name, with_rebuild
 
@@ -127,7 +127,15 @@ def _vmap_once(
         return [*result.tensors, *outcome.assigned.values()]
 
     specs = [*examples, *(v.spec for v in variables)]
-    traced = trace(flat, specs, kind="stage", creator=creator, name=function_name(function), names=call.names())
+    traced = trace(
+        flat,
+        specs,
+        kind="stage",
+        creator=creator,
+        name=function_name(function),
+        names=call.names(),
+        transposable=any(map(is_transposable, call.leaves)),
+    )
     moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(call.leaves, axes, strict=True)]
     flags = [a is not None for a in axes] + [False] * len(variables)
     outs, batched = batch_graph(traced.graph, [*moved, *variables], flags, size, traced.captured)

@@ -9,7 +9,7 @@ from treadle.core.errors import DerivativeError
 from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.core.tracing import bind_known
+from treadle.core.tracing import bind_known, is_transposable
 from treadle.ops import shape as shape_ops
 from treadle.ops.layout import instantiate, zeros
 
@@ -72,6 +72,10 @@ def push_node(
         known: the outputs' numbers, where they have been computed already.
     """
     active = any(not is_zero(t) for t in tangents)
+    if any(map(is_transposable, tangents)):
+        # A derivative rule of the user's asks for forward mode on tangents that reverse mode will transpose: one loop
+        # for both values and tangents would not be linear.
+        rule = "linearize"
     if active and rule in primitive.rules:
         outs, made = primitive.rules[rule](primals, tangents, **params)
         return outs, made
@@ -132,6 +136,11 @@ def pull_back(
         raise DerivativeError(
             f"`{primitive.name}` is used on a tangent, but it is not linear. Inside a derivative rule, use linear "
             "operations on tangents only"
+        )
+    if sum(isinstance(inputs[i], Unknown) for i in primitive.multilinear) > 1:
+        raise DerivativeError(
+            f"`{primitive.name}` of two values that both depend on a tangent is not linear. Inside a derivative rule, "
+            "use linear operations on tangents only"
         )
     ct = tuple(cotangents) if primitive.multiple else cotangents[0]
     made = rule(ct, *inputs, **params)

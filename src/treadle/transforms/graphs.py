@@ -11,13 +11,15 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from treadle.core.dims import Size
-from treadle.core.graph import Graph
-from treadle.core.primitive import Zero
+from treadle.core.errors import DerivativeError
+from treadle.core.graph import Graph, Node, Var
+from treadle.core.primitive import Opaque, Primitive, Unknown, Zero
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay, trace
+from treadle.ops import counting
 from treadle.transforms import batching, forward
-from treadle.transforms.derivative import instantiate, is_zero
+from treadle.transforms.derivative import Tangent, instantiate, is_zero
 from treadle.transforms.linearize import LinearMap, linearize
 from treadle.transforms.linearize import transpose_graph as transpose_of
 
@@ -40,10 +42,28 @@ def _remembered(function: Callable[..., _T]) -> Callable[..., _T]:
 def closed(
     function: Callable[..., Sequence[Tensor]], specs: Sequence[Spec], name: str, names: Sequence[str] = ()
 ) -> Graph:
-    """Trace a function of flat tensors into a graph without captures."""
+    """Trace a function of flat tensors into a graph without captures.
+
+    Raises:
+        DerivativeError: a derivative rule of the user's takes a tensor from around it that is no constant.
+    """
     made = trace(function, specs, kind="stage", creator=name, name=name, names=names)
-    assert not made.captured, f"{name} captured tensors"
-    return made.graph
+    return _with_constants(made.graph, made.captured) if made.captured else made.graph
+
+
+def _with_constants(graph: Graph, captured: Sequence[Tensor]) -> Graph:
+    """The graph with its captures written into it."""
+    nodes = []
+    for var, x in zip(graph.captures, captured, strict=True):
+        if x.is_symbolic or x.kind or not x.is_concrete:
+            what = f"a {x.kind}" if x.kind else "a tensor that is being traced or differentiated"
+            raise DerivativeError(
+                f"a custom_jvp or custom_vjp rule inside of a loop, branch or checkpoint uses {what}, {x.spec}, from "
+                "around it. Pass it to the function as an argument"
+            )
+        value = Opaque(x.numpy(), "constant")
+        nodes.append(Node(counting.constant, (), {"value": value}, [var]))
+    return Graph(graph.name, graph.inputs, [*nodes, *graph.nodes], graph.outputs, input_names=graph.input_names)
 
 
 @_remembered
@@ -113,6 +133,23 @@ def linearize_graph(graph: Graph, nonzero: Flags, force: Flags) -> Linearized:
     return Linearized(known, closed(run_linear, specs, f"linear_{graph.name}", names), flags, tuple(passed))
 
 
+def transpose_by_linearizing(
+    primitive: Primitive, params: dict[str, Any], inputs: Sequence[Tensor | Unknown], cotangents: Sequence[Tangent]
+) -> list[Tangent | None]:
+    """The transpose of a loop that computes values and tangents together.
+
+    A function that is linear in some inputs is its own derivative in them, at zero as anywhere. Its linearize rule
+    takes the two apart.
+    """
+    variables = [Var(x.spec) for x in inputs]
+    made = [Var(s) for s in primitive.infer(*(v.spec for v in variables), **params)]
+    graph = Graph(primitive.name, variables, [Node(primitive, variables, params, made)], made)
+    primals = [instantiate(Zero(x.spec)) if isinstance(x, Unknown) else x for x in inputs]
+    unknown = [isinstance(x, Unknown) for x in inputs]
+    back = iter(linearize(graph, primals, (), unknown)[1].transpose(cotangents))
+    return [next(back) if u else None for u in unknown]
+
+
 @_remembered
 def transpose_graph(graph: Graph, unknown: Flags) -> Graph:
     """(inputs not marked unknown, cotangents of the outputs) → cotangents of the inputs marked, where it is linear."""
@@ -158,7 +195,8 @@ def batched_rule(
     def batched(*xs: Tensor) -> list[Tensor]:
         marks = [True] * len(xs) if flags is None else list(flags)
         specs = [x.spec.with_shape(x.shape[1:]) if f else x.spec for x, f in zip(xs, marks, strict=True)]
-        traced = trace(rule, specs, kind="stage", creator="a derivative rule under td.vmap", name="rule")
+        creator = "a derivative rule under td.vmap"
+        traced = trace(rule, specs, kind="stage", creator=creator, name="rule", transposable=True)
         outs, made = batching.batch_graph(traced.graph, xs, marks, size, traced.captured)
         full = [x if m else batching.stretch(x, size) for x, m in zip(outs, made, strict=True)]
         if sums is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.core.dims import Size, same_size
 from treadle.core.errors import ArgumentError, ShapeError
-from treadle.core.graph import Graph
+from treadle.core.graph import Graph, Var
 from treadle.core.primitive import Batched, Primitive, Unknown, Zero
 from treadle.core.registry import graph_transforms
 from treadle.core.spec import Spec
@@ -178,10 +178,29 @@ def _(
     return outs, fill([*made_state, *made_ys], split.nonzero, [o.spec for o in outs])
 
 
+def _linear_carry(body: Graph, unknown: tuple[bool, ...], consts: int, carry: int) -> tuple[bool, ...]:
+    """Which parts of the carry depend on unknown inputs, at some step."""
+    key = ("linear_carry", unknown, consts, carry)
+    flags = body.derived.get(key, unknown)
+    while key not in body.derived:
+        linear = {v for v, f in zip(body.inputs, flags, strict=True) if f}
+        for node in body.nodes:
+            if any(isinstance(a, Var) and a in linear for a in node.inputs):
+                linear.update(node.outputs)
+        grown = _grow(flags, consts, [isinstance(a, Var) and a in linear for a in body.outputs[:carry]])
+        if grown == flags:
+            body.derived[key] = flags
+        flags = grown
+    return tuple(flags[consts : consts + carry])
+
+
 @_primitive.transpose
 def _(cts: Any, *inputs: Any, body: Graph, length: Size, reverse: bool, consts: int, carry: int) -> list[Any]:
     """The linear loop backwards: cotangents of the carry travel, those of consts add up, those of xs are stacked."""
     unknown = tuple(isinstance(x, Unknown) for x in inputs)
+    if not all(_linear_carry(body, unknown, consts, carry)):
+        params = {"body": body, "length": length, "reverse": reverse, "consts": consts, "carry": carry}
+        return list(graph_transforms().transpose_by_linearizing(_primitive, params, inputs, cts))
     uc, _, ux = _split(unknown, consts, carry)
     c, s, x = _split(inputs, consts, carry)
     body_unknown = (*uc, *(True,) * carry, *ux)

@@ -18,6 +18,7 @@ from treadle.core.tracing import replay
 from treadle.ops.control.bodies import Body, Leaves, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.control.cond import _primitive as cond_primitive
+from treadle.ops.control.cond import tolerant
 from treadle.ops.control.scan import _Order
 from treadle.ops.control.scan import _primitive as scan_primitive
 from treadle.ops.layout import instantiate
@@ -136,6 +137,11 @@ def _(
     )
 
 
+@_primitive.transpose
+def _(cts: Any, *inputs: Any, **params: Any) -> list[Any]:
+    return list(graph_transforms().transpose_by_linearizing(_primitive, params, inputs, cts))
+
+
 def _guarded_step(condition: Graph, body: Graph, n_condition: int, n_body: int) -> Graph:
     """(consts, carry) → carry: the body where the condition holds, else the carry as it is."""
     key = ("guarded_step", condition)
@@ -213,6 +219,8 @@ def _masked(condition: Graph, body: Graph, n_c: int, n_b: int, size: Any) -> tup
 
     t = graph_transforms()
     carry = body.output_specs
+    # Those that are done run along: an index that is out of range for them must not raise.
+    body_of_all = tolerant(body)
 
     def any_holds(*xs: Tensor) -> list[Tensor]:
         return [reduce_ops.any(replay(condition, xs)[0], axes=(0,))]
@@ -221,7 +229,7 @@ def _masked(condition: Graph, body: Graph, n_c: int, n_b: int, size: Any) -> tup
         c, rest = xs[:n_c], xs[n_c:]
         state = rest[n_b:]
         holds = replay(condition, [*c, *state])[0]
-        made = replay(body, rest)
+        made = replay(body_of_all, rest)
         return [
             ew.select(shape_ops.reshape(holds, shape=(size,) + (1,) * (x.ndim - 1)), x, old)
             for x, old in zip(made, state, strict=True)
