@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import re
 import signal
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,49 @@ def test_one_trace_a_shape() -> None:
     x = np.ones((10, 2), np.float32)
     with td.testing.assert_compiles(2):  # batches of 4 rows, and the last of 2
         run(td.nn.Dense(2), td.optim.SGD(0.1), data=(x, x), loss=own_loss, batch_size=4, epochs=4)
+
+
+def test_a_second_fit_of_a_model_traces_nothing_anew() -> None:
+    model, optimizer = problem.model(), td.optim.Adam(1e-2)
+    run(model, optimizer, epochs=1)
+    with td.testing.assert_compiles(0):
+        run(model, optimizer, epochs=1)
+    for rows in range(10, 60, 5):  # other models, other sizes: no warning of too many traces
+        run(problem.model(), td.optim.SGD(0.1), data=problem.data(rows), epochs=1)
+
+
+def test_models_and_their_steps_are_forgotten_together() -> None:
+    model, optimizer = problem.model(), td.optim.Adam(1e-2)
+    run(model, optimizer, epochs=1, validation_split=0.2, metrics=["accuracy"])
+    alive = weakref.ref(model), weakref.ref(optimizer)
+    del model, optimizer
+    gc.collect()
+    assert [r() for r in alive] == [None, None]
+
+
+def test_named_sizes_need_one_version() -> None:
+    class Last(td.nn.Module):
+        def __init__(self) -> None:
+            self.dense = td.nn.Dense(2)
+
+        def __call__(self, x: Any) -> Any:
+            return td.mean(self.dense(x), axis=1)
+
+    rng = np.random.default_rng(0)
+    lengths = [3, 5, 2, 7, 4, 6, 8, 9]
+    data = [(rng.normal(size=(4, n, 3)).astype(np.float32), np.zeros(4, np.int32)) for n in lengths]
+    named, plain = Last().init((1, 1, 3)), Last()
+    sizes = {"x": ("batch", "time", None), "y": ("batch",)}
+    plain.init((1, 1, 3)).assign(named.variables())
+    with td.testing.assert_compiles(2):  # a step to train and one to evaluate
+        run(named, td.optim.SGD(0.1), data=data, compile=sizes, epochs=1, validation_data=data)
+    run(plain, td.optim.SGD(0.1), data=data, compile=False, epochs=1)
+    for name, value in named.variables().items():
+        np.testing.assert_allclose(value.numpy(), plain.variables()[name].numpy(), rtol=1e-6)
+    with pytest.raises(ArgumentError, match="compile= names 'inputs'"):
+        run(named, td.optim.SGD(0.1), data=data, compile={"inputs": ("n",)})
+    with pytest.raises(ArgumentError, match="names for sizes"):
+        run(named, td.optim.SGD(0.1), data=data, compile="yes")
 
 
 def test_dropout_is_off_when_evaluating() -> None:
@@ -304,16 +350,19 @@ class Press(td.train.Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_saves_and_returns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [0, 9, 12, 29])  # 9 and 29: the last step of an epoch, and of the run
+def test_ctrl_c_saves_and_returns(tmp_path: Path, at: int) -> None:
     whole = problem.model()
     run(whole, td.optim.Adam(1e-2))
     model = problem.model()
-    history = run(model, td.optim.Adam(1e-2), checkpoint=tmp_path, callbacks=[Press(12)])
+    history = run(model, td.optim.Adam(1e-2), checkpoint=tmp_path, callbacks=[Press(at)])
     assert history.interrupted
-    assert len(history.steps) == 13  # the step that was begun is finished
+    assert len(history.steps) == at + 1  # the step that was begun is finished
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     again = problem.model(seed=3)
-    assert not run(again, td.optim.Adam(1e-2), checkpoint=tmp_path).interrupted
+    resumed = run(again, td.optim.Adam(1e-2), checkpoint=tmp_path)
+    assert not resumed.interrupted
+    assert len(resumed.rows) == 3
     assert problem.bits(again) == problem.bits(whole)
 
 
@@ -366,6 +415,24 @@ def test_gradient_that_is_not_finite_counts_too() -> None:
     with pytest.raises(NonFiniteError, match=r"loss is 0, but its gradient is not finite(?s:.*)1 of 1: kernel"):
         run(model, td.optim.SGD(0.1), data=(x, x), loss=lambda p, t: td.mean(td.sqrt(p * 1.0)))
     assert model.kernel.item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "layer", "words"),
+    [
+        (lambda p, t: td.mean(td.log(p)), None, [r"prediction +f32\[4,2\]  -\d", "look in the loss for log"]),
+        (lambda p, t: td.mean(td.sqrt(p * 0.0)), None, ["loss is 0, but its gradient", "slope that is infinite"]),
+        (lambda p, t: td.mean(p), lambda x: td.exp(100 * abs(x)), ["8 infinite", "something in the model overflows"]),
+    ],
+    ids=["loss", "slope", "model"],
+)
+def test_what_to_look_at(loss: Any, layer: Any, words: list[str]) -> None:
+    layers = [td.nn.Dense(2, use_bias=False, kernel_initializer="ones"), *([layer] if layer else [])]
+    x = -np.ones((4, 1), np.float32)
+    with pytest.raises(NonFiniteError) as caught:
+        run(td.nn.Sequential(layers), td.optim.SGD(0.1), data=(x, x), loss=loss)
+    for word in words:
+        assert re.search(word, str(caught.value)), str(caught.value)
 
 
 def test_nan_skip_and_ignore() -> None:

@@ -15,7 +15,7 @@ from treadle.train._building import build_from, call_model, require_model
 from treadle.train._words import refuse_unknown
 from treadle.train.data import Source, as_source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.metrics import Mean, Metric, as_metrics
-from treadle.train.steps import as_loss, compiled_step, evaluation_step
+from treadle.train.steps import Compile, as_loss, check_compile, evaluation_step, own_step
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     metrics: Any = (),
     batch_size: int = 32,
     step: Callable[..., Any] | None = None,
-    compile: bool = True,
+    compile: Compile = True,
     **unknown: Any,
 ) -> dict[str, Any]:
     """The loss and metrics of a model over a data set, without training.
@@ -37,7 +37,7 @@ def evaluate(
         metrics: names, `td.train.metrics`, or functions (prediction, target).
         batch_size: rows at a time, when data is arrays.
         step: instead of loss and metrics: a function (model, batch) → dict of scalars, averaged over examples.
-        compile: run the model compiled.
+        compile: as for `fit`.
 
     Returns: "loss" and each metric by its name.
 
@@ -55,16 +55,18 @@ def evaluate(
     if loss is None and not measures and step is None:
         raise ArgumentError('td.evaluate needs a loss= ("mse") or metrics= (["accuracy"])')
     source = as_source(data, batch_size=batch_size, shuffle=False, seed=0)
-    if step is not None:
-        return measure_with_step(model, source, compiled_step(step, compile))
+    if step is None:
+        check_compile(compile, ("x", "y", "weights"))
+    else:
+        return measure_with_step(model, source, own_step(model, step, compile))
     return measure(model, source, None if loss is None else as_loss(loss), measures, compile)
 
 
 def measure(
-    model: Any, source: Source, loss: Callable[..., Any] | None, metrics: Sequence[Metric], compiled: bool
+    model: Any, source: Source, loss: Callable[..., Any] | None, metrics: Sequence[Metric], compiled: Compile
 ) -> dict[str, Any]:
     """Loss and metrics over one epoch of a source."""
-    run, mean = evaluation_step(loss, compiled), Mean("loss")
+    run, mean = evaluation_step(model, loss, compiled), Mean("loss")
     for metric in metrics:
         metric.reset()
     empty = True
@@ -125,7 +127,7 @@ def predict(
     x: Any,
     *,
     batch_size: int = 32,
-    compile: bool = True,
+    compile: Compile = True,
     **unknown: Any,
 ) -> Any:
     """The model's prediction for every row of x, computed in batches, with `training=False`.
@@ -134,6 +136,7 @@ def predict(
         x: an array `[n, …]`, a tuple of arrays (the model's arguments) or a dict of them (its one argument); or an
             iterable of batches of these.
         batch_size: rows at a time, when x is arrays.
+        compile: as for `fit`.
 
     Returns: `[n, …]`: a Tensor, or a tree of them if the model returns one.
 
@@ -146,8 +149,9 @@ def predict(
     """
     refuse_unknown("td.predict", unknown, inspect.signature(predict).parameters)
     require_model(model, "td.predict")
+    check_compile(compile, ("x",))
     source = as_source(x, batch_size=batch_size, shuffle=False, seed=0, what="x")
-    run, parts, structure, floating = compiled_step(_forward, compile), [], None, None
+    run, parts, structure, floating = own_step(model, _forward, compile), [], None, None
     for batch in source.batches(0, 0):
         if floating is None:
             build_from(model, as_tensors(batch))

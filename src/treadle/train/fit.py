@@ -17,7 +17,7 @@ from treadle.train.history import History
 from treadle.train.loop import Run, Settings
 from treadle.train.metrics import as_metrics
 from treadle.train.progress import make_progress
-from treadle.train.steps import as_loss, as_optimizer, compiled_step, training_step
+from treadle.train.steps import Compile, as_loss, as_optimizer, check_compile, own_step, training_step
 
 NAN = ("stop", "skip", "ignore")
 
@@ -39,7 +39,7 @@ def fit(
     verbose: Any = None,
     checkpoint: Checkpoint | str | PathLike[str] | None = None,
     resume: bool = True,
-    compile: bool = True,
+    compile: Compile = True,
     nan: str = "stop",
     step: Callable[..., Any] | None = None,
     validation_step: Callable[..., Any] | None = None,
@@ -70,7 +70,9 @@ def fit(
         resume: go on from the newest complete checkpoint, if there is one: bit by bit as if the run had not stopped.
             Batches of an iterable that were already used are read and skipped, unless it has `state()` and
             `restore(state)`.
-        compile: run the step as one compiled graph; False runs it op by op, for debugging.
+        compile: run the step as one compiled graph, traced once for each shape of a batch; False runs it op by op, for
+            debugging. Names for sizes that change, `{"x": ("batch", "time", None)}`, let one version serve them all:
+            td.compile's `dynamic=`, for x, y and weights.
         nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
             "ignore" goes on.
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
@@ -131,14 +133,21 @@ def fit(
         source=source,
         validation=validation,
         loss=None if loss is None else as_loss(loss),
-        step=training_step(as_loss(loss), bool(measures), compile) if step is None else compiled_step(step, compile),
+        step=_step(model, loss, step, bool(measures), compile),
         own_step=step is not None,
-        validation_step=None if validation_step is None else compiled_step(validation_step, compile),
+        validation_step=None if validation_step is None else own_step(model, validation_step, compile),
         metrics=measures,
         callbacks=[as_callback(c) for c in callbacks],
         progress=make_progress(verbose),
         settings=settings,
     ).run()
+
+
+def _step(model: Any, loss: Any, step: Any, keep_prediction: bool, compiled: Compile) -> Callable[..., Any]:
+    if step is not None:
+        return own_step(model, step, compiled)
+    check_compile(compiled, ("x", "y", "weights"))
+    return training_step(model, as_loss(loss), keep_prediction, compiled)
 
 
 def _validation(source: Source, data: Any, fraction: float | None, batch_size: int) -> tuple[Source, Source | None]:

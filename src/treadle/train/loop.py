@@ -25,7 +25,7 @@ from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
-from treadle.train.steps import evaluation_step
+from treadle.train.steps import Compile, evaluation_step
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Settings:
     shuffle: bool
     batch_size: int
     nan: str
-    compiled: bool
+    compiled: Compile
     resume: bool
     checkpoint: Checkpoint | None
 
@@ -227,7 +227,7 @@ class Run:
 
     def _prediction(self, batch: Any) -> Any:
         """What the last good weights predict for a batch, without what differs in training."""
-        return evaluation_step(None, self.settings.compiled)(self.model, *unpack(batch))["prediction"]
+        return evaluation_step(self.model, None, self.settings.compiled)(self.model, *unpack(batch))["prediction"]
 
     def _end_epoch(self) -> None:
         row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.context.step}

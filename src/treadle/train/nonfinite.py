@@ -71,14 +71,14 @@ def _hint(
         )
     if prediction is not None and not all(_all_finite(x) for _, x in _named(prediction, "prediction")):
         return (
-            "The data and the weights are finite and the prediction is not: something in the model overflows or divides "
-            "by 0 (exp, log, sqrt, or a division by a sum that can be 0)."
+            "The data and the weights are finite and the prediction is not: something in the model overflows or "
+            "divides by 0 (exp, log, sqrt, or a division by a sum that can be 0)."
         )
     if finite_loss:
         return "Look for a slope that is infinite: sqrt, log, a norm or a power below 1 of something that is 0 here."
     return (
-        "The data, the weights and the prediction are finite: look in the loss for log or sqrt of something that can be 0 "
-        "or negative, and for divisions by 0. The losses of td.losses take logits and have none of these."
+        "The data, the weights and the prediction are finite: look in the loss for log or sqrt of what can be "
+        "0 or negative, and for divisions by 0. The losses of td.losses take logits and have none of these."
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeAlias, Union
+from weakref import WeakKeyDictionary
 
 from treadle import array as xp
 from treadle import optim as _optim
@@ -17,9 +17,12 @@ from treadle.train._building import call_model
 from treadle.train._words import suggestion
 from treadle.transforms import compile as _compile
 from treadle.transforms import value_and_grad
+from treadle.transforms.compiling import Compiled
 
 Loss = Callable[..., Any]
-_COMPILED = 32  # kept versions: a second fit with the same loss need not trace again
+Compile: TypeAlias = Union[bool, Mapping[str, Any]]  # a mapping is td.compile's dynamic=
+
+_kept: WeakKeyDictionary[Any, dict[Hashable, Callable[..., Any]]] = WeakKeyDictionary()
 
 
 def as_loss(loss: Any) -> Loss:
@@ -98,8 +101,42 @@ def loss_value(loss: Loss, prediction: Any, target: Any, weights: Any) -> Tensor
     return value
 
 
-@functools.lru_cache(maxsize=_COMPILED)
-def training_step(loss: Loss, keep_prediction: bool, compiled: bool) -> Callable[..., dict[str, Any]]:
+def kept(model: Any, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """A step made for this model before, so that a second `fit` need not trace again; forgotten with the model."""
+    steps = _kept.setdefault(model, {})
+    if key not in steps:
+        steps[key] = make()
+    return steps[key]
+
+
+def _compiled(function: Callable[..., Any], compiled: Compile) -> Callable[..., Any]:
+    """The function compiled as asked; sizes are named for those arguments that it has."""
+    if not compiled or isinstance(function, Compiled):
+        return function
+    sizes = {} if compiled is True else compiled
+    names = inspect.signature(function).parameters
+    return _compile(function, dynamic={k: v for k, v in sizes.items() if k.partition(".")[0] in names})
+
+
+def check_compile(compiled: Any, names: Iterable[str]) -> None:
+    """Raise unless `compile=` is True, False, or names sizes of arguments that the step has.
+
+    Raises:
+        ArgumentError
+    """
+    if isinstance(compiled, bool):
+        return
+    if not isinstance(compiled, Mapping):
+        raise ArgumentError(
+            f'compile={compiled!r}: True, False, or names for sizes that change: {{"x": ("batch", "time", None)}}'
+        )
+    names = list(names)
+    for name in compiled:
+        if name.partition(".")[0] not in names:
+            raise ArgumentError(f"compile= names {name!r}. {suggestion(name, names)}")
+
+
+def training_step(model: Any, loss: Loss, keep_prediction: bool, compiled: Compile) -> Callable[..., dict[str, Any]]:
     """(model, optimizer, x, y, weights) → loss, whether each gradient is finite, perhaps the prediction."""
 
     def train_step(model: Any, optimizer: Any, x: Any, y: Any, weights: Any) -> dict[str, Any]:
@@ -112,7 +149,7 @@ def training_step(loss: Loss, keep_prediction: bool, compiled: bool) -> Callable
         optimizer.update(model, gradients)
         return {"loss": value, "prediction": prediction, "finite": _all_true(value, finite), "gradients": finite}
 
-    return _compile(train_step, name="train_step") if compiled else train_step
+    return kept(model, ("train", loss, keep_prediction, repr(compiled)), lambda: _compiled(train_step, compiled))
 
 
 def _all_true(value: Tensor, flags: dict[str, Tensor]) -> Tensor:
@@ -122,8 +159,7 @@ def _all_true(value: Tensor, flags: dict[str, Tensor]) -> Tensor:
     return out
 
 
-@functools.lru_cache(maxsize=_COMPILED)
-def evaluation_step(loss: Loss | None, compiled: bool) -> Callable[..., dict[str, Any]]:
+def evaluation_step(model: Any, loss: Loss | None, compiled: Compile) -> Callable[..., dict[str, Any]]:
     """(model, x, y, weights) → prediction and, with a loss, its value."""
 
     def evaluation_step(model: Any, x: Any, y: Any, weights: Any) -> dict[str, Any]:
@@ -131,12 +167,9 @@ def evaluation_step(loss: Loss | None, compiled: bool) -> Callable[..., dict[str
         value = None if loss is None else loss_value(loss, prediction, y, weights)
         return {"loss": value, "prediction": prediction}
 
-    return _compile(evaluation_step, name="evaluation_step") if compiled else evaluation_step
+    return kept(model, ("evaluate", loss, repr(compiled)), lambda: _compiled(evaluation_step, compiled))
 
 
-@functools.lru_cache(maxsize=_COMPILED)
-def compiled_step(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
-    """A user's own step, compiled unless it is already."""
-    from treadle.transforms.compiling import Compiled
-
-    return _compile(function) if compiled and not isinstance(function, Compiled) else function
+def own_step(model: Any, function: Callable[..., Any], compiled: Compile) -> Callable[..., Any]:
+    """A step that is given as a function, compiled unless it is already."""
+    return kept(model, ("own", function, repr(compiled)), lambda: _compiled(function, compiled))
