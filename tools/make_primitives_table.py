@@ -39,6 +39,7 @@ NOTES = {
     "call": "the graph that it calls has fixed shapes; tests/transforms/test_control.py",
     "cast": "every input can be cast",
     "cond": LOOPS,
+    "constant": "has no inputs that could be wrong",
     "custom_jvp": CUSTOM,
     "custom_vjp": CUSTOM,
     "host_call": "has no derivative, and says so; its results have the promised shapes; "
