@@ -5,8 +5,8 @@ Derivatives, compiled speed, a step debugger and export are uses of that graph. 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
 from treadle import array, random, testing, transforms
 from treadle._version import __version__
@@ -23,10 +23,11 @@ from treadle.ops.control import cond, scan, switch, while_loop
 from treadle.ops.host import host_call
 from treadle.transforms import *  # noqa: F403
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from treadle import datasets, nn, optim, train
     from treadle.nn import losses
-    from treadle.train import evaluate, fit, load, predict, save
+    from treadle.train import evaluate, load, predict, save
+    from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
 _ROOMS = ("datasets", "nn", "optim", "train")
@@ -40,11 +41,11 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name in _ROOMS:
-        value: Any = importlib.import_module(f"treadle.{name}")
+        value: _typing.Any = _importlib.import_module(f"treadle.{name}")
     elif name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
+        value = getattr(_importlib.import_module(_LAZY[name]), name)
     else:
         raise AttributeError(f"treadle has no {name!r}")
     globals()[name] = value

@@ -273,7 +273,7 @@ class Graph:
             (
                 n.primitive.name,
                 tuple(map(at, n.inputs)),
-                tuple(sorted((k, _param_key(v)) for k, v in n.params.items())),
+                tuple(sorted((k, param_key(v)) for k, v in n.params.items())),
                 tuple(map(number, n.outputs)),
                 n.source,
                 n.scope,
@@ -301,9 +301,9 @@ class Graph:
         return parse_graph(text)
 
 
-def _param_key(value: Any) -> Any:
+def param_key(value: Any) -> Any:
     if isinstance(value, tuple):
-        return ("tuple", *map(_param_key, value))
+        return ("tuple", *map(param_key, value))
     return (type(value).__name__, repr(value) if isinstance(value, float) else value)
 
 

@@ -22,6 +22,7 @@ from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
+from treadle.transforms.simplify import simplify
 
 CACHE_SIZE = 128
 NOTICE_AFTER = 6
@@ -150,7 +151,7 @@ class Compiled:
         _count.traces += 1
         closed = graph.close()
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
-        executable = get_backend(self.backend).prepare(closed)
+        executable = get_backend(self.backend).prepare(simplify(closed))
         return Entry(closed, captured, result, list(outcome.assigned), executable)
 
     def _notice(self, call: Call) -> None:
