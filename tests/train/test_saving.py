@@ -216,10 +216,80 @@ def test_unbuilt_models(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"td\.save.*layers\.0 \(Dense\)"):
         td.save(make(), tmp_path / "w")
     path = td.save(make().init(("batch", 3)), tmp_path / "w")
-    with pytest.raises(BuildError, match=r"(?s)td\.load.*layers\.0 \(Dense\).*example=td\.Spec"):
-        td.load(path, into=make())
     for example in (td.Spec((1, 3), td.float32), td.ones((1, 3)), np.ones((1, 3), np.float32), (1, 3), ("batch", 3)):
         assert td.load(path, into=make(), example=example).complete
+    longer = td.nn.Sequential([td.nn.Dense(4), td.nn.Dense(2), td.nn.Dense(7)])
+    with pytest.raises(BuildError, match=r"(?s)td\.load.*layers\.2 \(Dense\).*example=td\.Spec"):
+        td.load(path, into=longer, strict=False)
+    report = td.load(path, into=longer, strict=False, example=(1, 3))
+    assert (len(report.matched), list(report.missing)) == (4, ["layers.2.kernel", "layers.2.bias"])
+
+
+class Odd(td.nn.Module):
+    """A parameter for each element of the input, and a layer inside."""
+
+    def __init__(self) -> None:
+        self.inner = td.nn.Dense(2)
+
+    def build(self, x: Any) -> None:
+        self.gain = td.nn.Parameter(td.ones(x.shape[1:]))
+
+    def __call__(self, x: Any) -> Any:
+        return self.inner(x * self.gain)
+
+
+LAYERS = [
+    (lambda: td.nn.Dense(4, use_bias=False), (2, 3)),
+    (lambda: td.nn.Conv1D(4, 3), (2, 8, 3)),
+    (lambda: td.nn.Conv2D(8, 3, groups=4), (2, 8, 8, 12)),
+    (lambda: td.nn.Conv2D(5, (2, 3), data_format="channels_first"), (2, 4, 8, 8)),
+    (lambda: td.nn.Conv3D(4, 2), (2, 4, 4, 4, 2)),
+    (lambda: td.nn.Conv2DTranspose(4, 3), (2, 8, 8, 3)),
+    (lambda: td.nn.DepthwiseConv2D(3, depth_multiplier=2), (2, 8, 8, 3)),
+    (lambda: td.nn.BatchNormalization(), (2, 8, 8, 3)),
+    (lambda: td.nn.BatchNormalization(axis=1), (2, 3, 8, 8)),
+    (lambda: td.nn.LayerNormalization(axis=(1, 2)), (2, 5, 4)),
+    (lambda: td.nn.GroupNormalization(2), (2, 8, 6)),
+    (lambda: td.nn.Embedding(7, 3), (2, 4)),
+    (lambda: td.nn.PReLU(), (2, 4, 5)),
+    (Odd, (2, 4, 5)),
+]
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS, ids=lambda v: str(v) if isinstance(v, tuple) else "")
+def test_unbuilt_models_are_built_from_the_shapes_in_the_file(
+    tmp_path: Path, make: Any, shape: tuple[int, ...]
+) -> None:
+    integers = isinstance(make(), td.nn.Embedding)
+    x = td.asarray(np.random.default_rng(0).integers(0, 7, shape)) if integers else td.ones(shape)
+    first = td.nn.Sequential([make(), td.tanh])
+    expected = first(x)
+    path = td.save(first, tmp_path / "w")
+    second = td.nn.Sequential([make(), td.tanh])
+    draws = td.random.default_stream().variables()
+    assert td.load(path, into=second).complete
+    assert values(second) == values(first)
+    assert second(x).tolist() == expected.tolist()
+    assert {k: v.tolist() for k, v in td.random.default_stream().variables().items()} == {
+        k: v.tolist() for k, v in draws.items()
+    }
+
+
+def test_a_layer_that_notes_more_than_parameters_needs_an_example(tmp_path: Path) -> None:
+    class Noting(td.nn.Module):
+        def build(self, x: Any) -> None:
+            self.rank = x.ndim
+            self.gain = td.nn.Parameter(td.ones(x.shape[-1:]))
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.gain
+
+    path = td.save(Noting().init((2, 4, 3)), tmp_path / "w")
+    with pytest.raises(BuildError, match="example="):
+        td.load(path, into=Noting())
+    model = Noting()
+    td.load(path, into=model, example=(2, 4, 3))
+    assert model.rank == 3
 
 
 @pytest.mark.parametrize("cut", [0, 5, 100, -1])

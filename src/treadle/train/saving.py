@@ -15,7 +15,7 @@ from treadle.core.registry import array_namespace
 from treadle.core.spec import Spec
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
-from treadle.train._building import build_from, require_built
+from treadle.train._building import build_from, build_from_shapes, require_built
 from treadle.train._files import pack_tensors, read_tensors, write_whole
 from treadle.train._names import Patterns, Rename, chooser, renamed
 from treadle.train._words import count
@@ -86,13 +86,14 @@ def load(
         only, skip: patterns of the model's names: assign these alone, or all but these.
         dtype: with `into`: "model" converts floating-point numbers to the model's dtypes (None: they must agree).
             Without: the floating dtype to convert to.
-        example: an input (or its `td.Spec`), to build a model that has not seen one yet.
+        example: an input, its `td.Spec` or shape, to build a model that has not seen one yet. Needed only where the
+            shapes in the file do not tell how: for layers of which it has no weights.
 
     Returns: a `LoadReport` (it prints as a table); without `into`, the dict.
 
     Raises:
         SaveError: the file is missing or damaged, or does not fit; the message lists names, shapes, the nearest names.
-        BuildError: the model has no weights yet, and `example` is not given.
+        BuildError: a layer has no weights yet, the file's shapes do not tell which, and `example` is not given.
 
     >>> model = td.nn.Dense(2)
     >>> y = model(td.ones((1, 3)))
@@ -115,6 +116,7 @@ def load(
         )
     if example is not None:
         build_from(into, example)
+    build_from_shapes(into, {n: a.shape for n, a in arrays.items()})
     require_built(into, f"td.load({str(path)!r}, into=model)", ". Or give load an input: example=td.Spec(…)")
     report, values = _compare(path, arrays, names, into, chooser(only, True), chooser(skip, False), dtype, unused)
     if strict and not report.complete:
