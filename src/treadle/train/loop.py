@@ -62,6 +62,7 @@ class Run:
     batch: int = 0
     history: History = field(default_factory=History)
     means: dict[str, Mean] = field(default_factory=dict)
+    recent: deque[list[Tensor]] = field(default_factory=lambda: deque(maxlen=2))  # variables before the last steps
 
     def run(self) -> History:
         first, self._batches = peek(self.source)
@@ -165,7 +166,7 @@ class Run:
             flags = {} if self.own_step else out["gradients"]
             self._not_finite(values["loss"], batch, variables, before, flags)
             return
-        self._recent.append(before)
+        self.recent.append(before)
         self.context.step += 1
         self.context.loss = values["loss"]
         self.history.steps.append(values["loss"])
@@ -196,7 +197,7 @@ class Run:
     def _not_finite(self, loss: float, batch: Any, variables: Variables, before: list[Tensor], flags: Any) -> None:
         """Put the last good weights back; then go on ("skip") or say what was seen ("stop")."""
         good = before
-        for candidate in [before, *reversed(self._recent)]:
+        for candidate in [before, *reversed(self.recent)]:
             good = candidate
             if nonfinite.all_finite(candidate):
                 break
@@ -342,9 +343,6 @@ class Run:
             known = state["callbacks"].get(f"{i}.{type(callback).__name__}")
             if known is not None:
                 callback.restore(known)
-
-    def __post_init__(self) -> None:
-        self._recent: deque[list[Tensor]] = deque(maxlen=2)
 
 
 def _arrays(owner: Any) -> dict[str, Any]:
