@@ -17,3 +17,8 @@ def test_what_is_no_number_is_named(leaf: Any) -> None:
         td.asarray([1.0, leaf])
     with pytest.raises(td.errors.DTypeError, match=words):
         td.asarray([[1.0], [leaf]], dtype=td.float32)
+
+
+def test_nan_among_integers_is_named() -> None:
+    with pytest.raises(td.errors.DTypeError, match="holds NaN, which int32 has not"):
+        td.asarray([1.0, float("nan")], dtype=td.int32)

@@ -133,3 +133,19 @@ def test_dims_are_python_ints() -> None:
         assert mean.item() == 1.0
         assert scaled.tolist() == [float(n)] * n
         assert listed.tolist() == [n, 1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda h: h * 1e6,
+        lambda h: td.where(h > 0, 1e6, h),
+        lambda h: td.compile(lambda h: h + 1e6)(h),
+        lambda h: td.full(2, 1e6, dtype=td.float16),
+        lambda h: td.asarray([1e6, 1e6], dtype=td.float16),
+        lambda h: td.asarray([1e39, 1e39]),
+        lambda h: td.linspace(1e6, 1e6, 2, dtype=td.float16),
+    ],
+)
+def test_floats_that_are_too_large_are_infinite_without_a_warning(make: Any) -> None:
+    assert make(td.ones(2, dtype=td.float16)).tolist() == [np.inf, np.inf]

@@ -45,7 +45,8 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
 
 def constant(value: Any, dtype: DType) -> Tensor:
     """A scalar tensor of our own making."""
-    return concrete(np.asarray(value, dtype.numpy))
+    with np.errstate(over="ignore"):
+        return concrete(np.asarray(value, dtype.numpy))
 
 
 def like(value: float, x: Tensor) -> Tensor:
@@ -111,7 +112,8 @@ def _remembered(kind: str, x: Any, dtype: DType, name: str) -> Tensor:
 
 def _new_scalar(x: Any, dtype: DType, name: str) -> Tensor:
     try:
-        return concrete(np.asarray(x, dtype.numpy))
+        with np.errstate(over="ignore"):  # a float that is too large is infinite, as IEEE 754 rounds it
+            return concrete(np.asarray(x, dtype.numpy))
     except OverflowError:
         limits = f"{np.iinfo(dtype.numpy).min} to {np.iinfo(dtype.numpy).max}" if dtype.is_integer else "a finite range"
         raise DTypeError(

@@ -157,7 +157,8 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
     if whole and out.is_integer:
         return _counted(max(0, -(-(last - first) // by)), first, by, out)
     # In float64 and then rounded once: start + step * i in float32 would be off by i roundings of the step.
-    return concrete(np.arange(first, last, by, dtype=np.float64).astype(out.numpy))
+    with np.errstate(all="ignore"):
+        return concrete(np.arange(first, last, by, dtype=np.float64).astype(out.numpy))
 
 
 def _bound(name: str, v: Any) -> Any:
@@ -203,7 +204,8 @@ def linspace(
     count = as_size("linspace", static_int("linspace", num, "num"))
     out = dtypes.default_float if dtype is None else as_dtype(dtype)
     values = np.linspace(_bound("linspace", start), _bound("linspace", stop), count, endpoint=endpoint)
-    return concrete(values.astype(out.numpy))
+    with np.errstate(all="ignore"):
+        return concrete(values.astype(out.numpy))
 
 
 def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None) -> Tensor:

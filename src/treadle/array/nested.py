@@ -43,16 +43,19 @@ def _is_plain(obj: Any) -> bool:
 
 def _plain(obj: Any, dtype: DType | None, name: str) -> Tensor:
     try:
-        array = np.array(obj, dtype=None if dtype is None else dtype.numpy)
+        with np.errstate(over="ignore"):  # a float that is too large is infinite, as IEEE 754 rounds it
+            array = np.array(obj, dtype=None if dtype is None else dtype.numpy)
+            if dtype is None and array.dtype == np.float64:
+                array = array.astype(np.float32)
     except OverflowError:
-        raise DTypeError(f"{name}: an integer does not fit into {dtype}; give a wider dtype=") from None
+        raise DTypeError(f"{name}: a number does not fit into {dtype}; give a wider dtype=") from None
     except (ValueError, TypeError) as e:
+        if "NaN" in str(e):
+            raise DTypeError(f"{name}: the list holds NaN, which {dtype} has not; give a floating dtype=") from None
         raise ShapeError(f"{name}: the nested lists are not a box: their lengths differ at one level") from e
-    if dtype is not None:
-        return concrete(array)
-    if array.dtype.kind in "iuO":
+    if dtype is None and array.dtype.kind in "iuO":
         return concrete(_default_integers(array, name))
-    return concrete(array.astype(np.float32) if array.dtype == np.float64 else array)
+    return concrete(array)
 
 
 def _default_integers(array: Any, name: str) -> Any:
@@ -77,7 +80,8 @@ def _build(obj: Any, dtype: DType, explicit: bool, name: str) -> Tensor:
 
     if isinstance(obj, list | tuple):
         if obj and not any(isinstance(v, list | tuple | Tensor | np.ndarray | Dim) for v in obj):
-            return concrete(np.array(obj, dtype=dtype.numpy))
+            with np.errstate(over="ignore"):
+                return concrete(np.array(obj, dtype=dtype.numpy))
         parts = [_build(v, dtype, explicit, name) for v in obj]
         shapes = {p.shape for p in parts}
         if len(shapes) > 1:

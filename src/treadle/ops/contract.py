@@ -41,12 +41,11 @@ def _(x: Spec, y: Spec, *, batch: Pairs, axes: Pairs) -> Spec:
     for what, (left, right) in (("batch", batch), ("axes", axes)):
         if len(left) != len(right):
             raise ShapeError(f"contract: {what} pairs {len(left)} axes of x with {len(right)} of y")
-        for p, q in zip(left, right, strict=True):
-            shape_ops.check_axes((p,), x.ndim, f"contract, x {x}")
-            shape_ops.check_axes((q,), y.ndim, f"contract, y {y}")
-            _check_pair(x, y, p, q, what)
     for k, (name, spec) in enumerate((("x", x), ("y", y))):
-        shape_ops.check_axes(batch[k] + axes[k], spec.ndim, f"contract, {name} {spec}")
+        shape_ops.check_axes(batch[k] + axes[k], spec.ndim, f"contract, {name}")
+    for what, pairs in (("batch", batch), ("axes", axes)):
+        for p, q in zip(*pairs, strict=True):
+            _check_pair(x, y, p, q, what)
     return x.with_shape(
         [x.shape[a] for a in batch[0]]
         + [x.shape[a] for a in free_axes(x.ndim, batch[0], axes[0])]
@@ -55,12 +54,12 @@ def _(x: Spec, y: Spec, *, batch: Pairs, axes: Pairs) -> Spec:
 
 
 def _check_pair(x: Spec, y: Spec, p: int, q: int, what: str) -> None:
-    sizes = f"axis {p} of {x} has size {x.shape[p]} and axis {q} of {y} has size {y.shape[q]}"
     try:
         fits = same_size(x.shape[p], y.shape[q])
     except DimError as e:
         raise DimError(f"a product of {x} and {y}: {e.message}") from None
     if not fits:
+        sizes = f"axis {p} of {x} has size {x.shape[p]} and axis {q} of {y} has size {y.shape[q]}"
         meaning = "are multiplied and summed" if what == "axes" else "go in step"
         raise ShapeError(f"{x} and {y} have no product: {sizes}; they {meaning}, so they must be equal")
 
