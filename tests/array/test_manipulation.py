@@ -152,3 +152,8 @@ def test_derivative_of_repeats() -> None:
 def test_errors(make: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make(td.asarray(X))
+
+
+def test_a_tensor_is_no_axis() -> None:
+    with pytest.raises(td.errors.DTypeError, match=r"concat: axis is an int; got a tensor f32\[2\]"):
+        td.concatenate(td.ones((2, 2)), td.ones(2))  # they belong into a list

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import treadle as td
+from treadle.core import habits
 
 x = td.asarray([[1.0, 2.0], [3.0, 5.0]])
 
@@ -59,3 +61,28 @@ def test_strings_and_none_are_unequal_to_every_tensor(other: Any) -> None:
     assert other not in [x]
     with pytest.raises(TypeError, match="neither a tensor nor a number"):
         x < other  # noqa: B015
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("view", "x.reshape(shape)"),
+        ("grad", "td.grad(loss)(x)"),
+        ("std", "it is a function: td.std(x, …)"),
+        ("add_", "tensors are immutable"),
+        ("nothing_of_that_kind", "no attribute 'nothing_of_that_kind'"),
+    ],
+)
+def test_habits_from_elsewhere_are_answered(name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(words)):
+        getattr(x, name)
+    assert not hasattr(td.nn.Parameter(x), name)
+
+
+def test_answers_to_habits_exist() -> None:
+    for name, answer in habits._HABITS.items():
+        assert not hasattr(td.Tensor, name)
+        for function in re.findall(r"td\.(\w+)", answer):
+            assert function in td.__all__
+        for attribute in re.findall(r"\bx\.(\w+)", answer):
+            assert hasattr(td.Tensor, attribute)

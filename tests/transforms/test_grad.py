@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,16 @@ def test_checkpoint_keeps_values_and_derivatives() -> None:
     remat = [n for n in graph.nodes if n.primitive.name == "call"]
     assert len(remat) == 4
     assert all(len(n.inputs) <= 2 for n in remat)  # only arguments and cotangents are kept
+
+
+@pytest.mark.parametrize("transform", [td.grad, td.vmap, td.compile, td.jacobian, td.hessian, td.checkpoint])
+def test_what_is_no_function_says_so_at_once(transform: Any) -> None:
+    with pytest.raises(td.errors.ArgumentError, match=r"this is the tensor f64\[\].*Write td.grad\(loss\)\(x\)"):
+        transform(t64(1.0))
+
+
+@pytest.mark.parametrize("argnums", ["x", ("x", "y"), (0, 1.0)])
+def test_argnums_are_positions(argnums: Any) -> None:
+    for transform in (td.grad, td.jacobian):
+        with pytest.raises(td.errors.ArgumentError, match="must be the position"):
+            transform(f_scalar, argnums)

@@ -263,7 +263,7 @@ def integer(name: str, x: Any, what: str) -> Tensor:
     """A tensor of integers."""
     out = as_tensor(x, name)
     if not out.dtype.is_integer:
-        raise DTypeError(f"{name}: {what} must be integers and is {out.spec}: {what}.astype(td.int32)")
+        raise DTypeError(f"{name}: {what} must hold integers, not {out.spec}: {what}.astype(td.int32)")
     return out
 
 
@@ -304,6 +304,8 @@ def static_int(name: str, n: Any, what: str) -> int:
     Raises:
         DTypeError: it is not an integer.
     """
+    if isinstance(n, Tensor) and n.ndim:
+        raise DTypeError(f"{name}: {what} is an int; got a tensor {n.spec}")
     try:
         return int(n.__index__())
     except (AttributeError, TypeError) as e:

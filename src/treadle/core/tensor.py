@@ -42,6 +42,11 @@ class Tensor:
         self._trace = trace
         self._atom = atom
 
+    def __getattr__(self, name: str) -> Any:
+        from treadle.core.habits import no_attribute
+
+        raise no_attribute(name)
+
     # what it is
 
     @property

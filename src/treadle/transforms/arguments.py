@@ -21,9 +21,34 @@ from treadle.core.tensor import Tensor
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """What messages and graphs call a function."""
+    """What messages and graphs call a function.
+
+    Raises:
+        ArgumentError: it is none, as in `td.grad(loss(x))` for `td.grad(loss)(x)`.
+    """
+    if not callable(function):
+        what = f"the tensor {function.spec}" if isinstance(function, Tensor) else repr(function)
+        raise ArgumentError(
+            f"a function is needed, and this is {what}: transforms take the function itself and return a new one. "
+            "Write td.grad(loss)(x), not td.grad(loss(x))"
+        )
     name = getattr(function, "__name__", None) or type(function).__name__
     return "lambda" if name == "<lambda>" else str(name)
+
+
+def argument_numbers(argnums: int | Sequence[int], creator: str) -> tuple[int, ...]:
+    """Positions of arguments, always as a tuple.
+
+    Raises:
+        ArgumentError: they are no ints.
+    """
+    nums = (argnums,) if isinstance(argnums, int | str) else tuple(argnums)
+    if not all(isinstance(n, int) for n in nums):
+        raise ArgumentError(
+            f"{creator}: argnums={argnums!r} must be the position of an argument, as 0, or a tuple of positions. "
+            "Arguments that are differentiated are passed by position"
+        )
+    return nums
 
 
 def owner_of(function: Callable[..., Any]) -> Stateful | None:

@@ -11,7 +11,7 @@ from treadle.core.errors import ArgumentError, DerivativeError
 from treadle.core.primitive import Zero
 from treadle.core.registry import array_namespace
 from treadle.core.tensor import Tensor
-from treadle.transforms.arguments import Result, function_name
+from treadle.transforms.arguments import Result, argument_numbers, function_name
 from treadle.transforms.capture import TracedCall, trace_call
 from treadle.transforms.derivative import Tangent, instantiate
 from treadle.transforms.linearize import LinearMap, linearize
@@ -71,8 +71,8 @@ def value_and_grad(
     >>> value.item(), slope.tolist()
     (9.0, [3.0, 12.0])
     """
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     creator = f"td.grad({function_name(function)})"
+    nums = argument_numbers(argnums, creator)
 
     @wraps(function, updated=())
     def wrapped(*args: Any, **kwargs: Any) -> Any:

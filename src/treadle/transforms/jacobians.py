@@ -13,7 +13,7 @@ from treadle.core.registry import array_namespace
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import trace
-from treadle.transforms.arguments import function_name
+from treadle.transforms.arguments import argument_numbers, function_name
 from treadle.transforms.batching import batch_graph, stretch
 from treadle.transforms.derivative import instantiate
 from treadle.transforms.forward import check_sequences, jvp
@@ -44,8 +44,8 @@ def jacobian(
     >>> td.jacobian(lambda x: x**2)(td.asarray([1., 2.])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     creator = f"td.jacobian({function_name(function)})"
+    nums = argument_numbers(argnums, creator)
     if mode not in (None, "forward", "reverse"):
         raise ArgumentError(f"{creator}: mode must be 'forward', 'reverse' or None, and is {mode!r}")
 
