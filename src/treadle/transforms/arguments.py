@@ -20,7 +20,7 @@ from treadle.core.stateful import Stateful, Variables, log_created, snapshot
 from treadle.core.tensor import Tensor
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def function_name(function: Any) -> str:
     """What messages and graphs call a function.
 
     Raises:
@@ -221,6 +221,8 @@ def _argument_name(path: str, positional: Sequence[str]) -> str:
 
 
 def _hashable(x: Any) -> Hashable:
+    if isinstance(x, float):
+        return repr(x)  # tells -0.0 from 0.0, and NaN equals itself
     try:
         hash(x)
     except TypeError:

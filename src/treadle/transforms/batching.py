@@ -184,7 +184,8 @@ def _spread_tree(prefix: Any, structure: trees.Structure, what: str) -> list[int
     if prefix is None or isinstance(prefix, int):
         return [prefix] * structure.count
     if isinstance(prefix, dict):
-        entries = [prefix.get(k) for k in structure.extra] if structure.kind is dict else None  # type: ignore[attr-defined]
+        keys: Any = structure.extra if structure.kind is dict else ()
+        entries = [prefix[k] for k in keys] if set(keys) == set(prefix) else None
     else:
         entries = list(prefix)
     if entries is None or structure.kind is None or len(entries) != len(structure.children):

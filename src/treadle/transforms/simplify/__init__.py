@@ -15,9 +15,7 @@ from treadle.transforms.simplify.identities import drop_identities
 from treadle.transforms.simplify.inner import simplify_inner_graphs
 from treadle.transforms.simplify.views import compose_views
 
-Pass = Callable[[Graph], Graph]
-
-PASSES: tuple[Pass, ...] = (
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fold_literals,
     read_constants_as_literals,
     drop_identities,
@@ -25,7 +23,7 @@ PASSES: tuple[Pass, ...] = (
     merge_equal_nodes,
     Graph.prune,
 )
-ROUNDS = 8  # each round shortens the graph; real graphs settle after two or three
+_ROUNDS = 8  # each round shortens the graph; real graphs settle after two or three
 
 
 def simplify(graph: Graph) -> Graph:
@@ -37,7 +35,7 @@ def simplify(graph: Graph) -> Graph:
     ['tanh', 'sub', 'add', 'mul']
     """
     graph = simplify_inner_graphs(graph, simplify)
-    for _ in range(ROUNDS):
+    for _ in range(_ROUNDS):
         before = graph
         for run in PASSES:
             graph = run(graph)
