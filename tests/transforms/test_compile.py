@@ -49,6 +49,15 @@ def test_bools_and_ints_do_not_share_a_version() -> None:
     assert f(td.zeros(1), True).item() == 10.0
 
 
+def test_static_floats_are_told_apart_by_their_bits() -> None:
+    f = td.compile(lambda x, s: x * s)
+    assert np.signbit(f(td.ones(()), -0.0).numpy())
+    assert not np.signbit(f(td.ones(()), 0.0).numpy())
+    for _ in range(3):
+        f(td.ones(()), float("nan"))
+    assert f.traces == 3
+
+
 def test_assigned_variables_are_written_back() -> None:
     c = Counter()
     f = td.compile(lambda m, x: m(x))

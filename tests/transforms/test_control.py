@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import treadle as td
 from tests.transforms._oracles import check_grad, t64
+from treadle.core.stateful import State, Stateful
 
 
 def rnn(w: td.Tensor, xs: td.Tensor, reverse: bool = False) -> td.Tensor:
@@ -234,3 +236,41 @@ def test_messages() -> None:
         td.while_loop(lambda a: a, lambda a: a, x)
     with pytest.raises(td.errors.ShapeError, match="as it came"):
         td.while_loop(lambda a: a < 3, lambda a: td.ones(2), x)
+
+
+class Counting(Stateful):
+    def __init__(self) -> None:
+        self.steps = State(td.asarray(0))
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        self.steps = self.steps + 1
+        return x * 2.0
+
+
+LOSING: dict[str, Any] = {
+    "the body of td.scan": lambda m, x: td.scan(lambda h, _: (m(h), None), x, length=2),
+    "the body of td.while_loop": lambda m, x: td.while_loop(lambda h: h.sum() < 9.0, m, x),
+    "the true branch of td.cond": lambda m, x: td.cond(x.sum() > 0, lambda: m(x), lambda: x),
+    r"td.vmap\(": lambda m, x: td.vmap(lambda v: m(v))(x),
+    r"td.checkpoint\(": lambda m, x: td.checkpoint(lambda v: m(v))(x),
+}
+
+
+@pytest.mark.parametrize("place", LOSING)
+@pytest.mark.parametrize("around", [lambda f: f, td.compile])
+def test_a_module_that_would_lose_what_is_assigned_says_so_and_keeps_its_value(place: str, around: Any) -> None:
+    counting = Counting()
+    with pytest.raises(td.errors.TraceError, match=f"'steps'.*is assigned inside {place}") as caught:
+        around(lambda m, x: LOSING[place](m, x))(counting, td.ones(2))
+    assert "test_control.py" in str(caught.value)
+    assert counting.steps.item() == 0
+
+
+def test_modules_made_inside_of_a_loop_may_assign() -> None:
+    def step(h: td.Tensor, _: None) -> tuple[td.Tensor, td.Tensor]:
+        inner = Counting()
+        return inner(inner(h)), inner.steps
+
+    last, steps = td.scan(step, td.ones(2), length=2)
+    assert last.tolist() == [16.0, 16.0]
+    assert steps.tolist() == [2, 2]

@@ -87,3 +87,8 @@ def test_examples_that_are_done_with_a_loop_do_not_index_out_of_range() -> None:
         return td.while_loop(lambda i, _: i < 3, body, td.asarray(0), td.asarray(0.0))[1]
 
     assert td.vmap(every)(td.asarray([1, 2, 3])).tolist() == [6.0, 4.0, 1.0]
+
+
+def test_in_axes_name_the_keys_that_there_are() -> None:
+    with pytest.raises(td.errors.ArgumentError, match="does not fit a tree with the leaves"):
+        td.vmap(lambda d: d["a"], in_axes=({"a": 0, "b": None},))({"a": td.ones(2)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -42,8 +43,8 @@ _place = _Place()
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs treadle's own code. Doctests inside treadle's files are the user's code."""
-    return frame.f_code.co_filename.startswith(_PACKAGE)
+    """Whether a frame runs treadle's own code, or a `with` of it. Doctests in its files are the user's code."""
+    return frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__))
 
 
 def caller() -> Source:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from treadle.core import trees
-from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.errors import ArgumentError, ShapeError, TraceError
 from treadle.core.registry import array_namespace
 from treadle.core.tensor import Tensor
 
@@ -95,6 +95,49 @@ def log_created() -> Iterator[list[tuple[dict[str, Any], str, Any]]]:
             outer += log
 
 
+class _Written(threading.local):
+    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] | None = None
+
+
+_written = _Written()
+
+
+def _note(container: Any, key: Any, first: Any = None) -> None:
+    """Remember what a variable was before it is written to; `first` is its value where it is new."""
+    if _written.log is not None:
+        old = container[key] if first is None else first
+        _written.log.setdefault((id(container), key), (container, key, old, first is not None))
+
+
+@contextmanager
+def assignments_stay(creator: str) -> Iterator[None]:
+    """Refuse that a traced function leaves symbols of its own in modules that were not passed to it.
+
+    Raises:
+        TraceError: it did. The variables are as they were before.
+    """
+    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
+    outer, _written.log = _written.log, log
+    lost = None
+    try:
+        yield
+    finally:
+        _written.log = outer
+        for place, (container, key, old, is_new) in log.items():
+            now = container.get(key) if isinstance(container, dict) else container[key]
+            if isinstance(now, Tensor) and now is not old and now._value is None and now._trace is not old._trace:
+                container[key] = old
+                lost = lost if is_new else (key, old)
+            if outer is not None:
+                outer.setdefault(place, (container, key, old, is_new))
+    if lost is not None:
+        raise TraceError(
+            f"the {lost[1].kind} {lost[0]!r} ({lost[1].spec}) is assigned inside {creator}, but its module is not an "
+            "argument there: the new value would not come out of it. Pass the module as an argument, or, in a loop or "
+            "branch, carry the value along, return it, and assign it afterwards"
+        )
+
+
 class Stateful:
     """Base of objects that own tensors in their attributes. A tree: its leaves are its variables."""
 
@@ -102,8 +145,11 @@ class Stateful:
         old = self.__dict__.get(name)
         if isinstance(old, Parameter | State) and not isinstance(value, Parameter | State):
             value = self._as_variable(name, old, value)
+            _note(self.__dict__, name)
         elif _created.log is not None and not isinstance(old, Parameter | State) and _holds_variables(value):
             _created.log.append((self.__dict__, name, snapshot(value)))
+        if old is None and isinstance(value, Parameter | State):
+            _note(self.__dict__, name, value)
         self.__dict__[name] = value
 
     def _as_variable(self, name: str, old: Parameter | State, value: Any) -> Any:
@@ -151,6 +197,7 @@ class Stateful:
             checked.append((places[path], wrap_like(old, x)))
         for slots, x in checked:
             for container, key in slots:
+                _note(container, key)
                 container[key] = x
 
 
@@ -232,6 +279,7 @@ class Variables:
             (first, first_key), *_ = slots
             new = wrap_like(first[first_key], x)
             for container, key in slots:  # tied places stay one object
+                _note(container, key)
                 container[key] = new
 
     def named(self) -> dict[str, Tensor]:

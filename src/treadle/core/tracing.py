@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,10 +248,15 @@ def trace(
         creator: how messages call the trace, for instance "td.compile(step)".
         names: of the inputs, as the graph prints them.
         transposable: reverse mode may transpose the graph in inputs that are tangents.
+
+    Raises:
+        TraceError: the function assigns to a module around it, and the value would be lost (kind "stage").
     """
+    from treadle.core.stateful import assignments_stay  # it is a user of tensors, as this is
+
     recorder = Trace(kind, creator)
     recorder.transposable = transposable
-    with recorder:
+    with assignments_stay(creator) if kind == "stage" else nullcontext(), recorder:
         outputs = function(*(recorder.input(x) for x in inputs))
         return Traced(*recorder.finish(name, outputs, names), recorder.values)
 
