@@ -75,6 +75,6 @@ def test_environment_is_made_again_when_dependencies_change_but_not_for_tool_set
 
 def test_every_target_of_the_makefile_that_needs_the_environment_asks_for_it() -> None:
     for line in (ROOT / "Makefile").read_text(encoding="utf-8").split("\n\n"):
-        head = next(part for part in line.splitlines() if not part.startswith("#"))
+        head = next((part for part in line.splitlines() if not part.startswith("#")), "")
         if "$(PY) " in line and ":" in head:
             assert ": environment" in head, head
