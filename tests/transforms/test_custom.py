@@ -212,3 +212,12 @@ def test_a_rule_in_a_loop_that_uses_what_is_differentiated_around_it_says_so() -
 
     with pytest.raises(td.errors.DerivativeError, match="Pass it to the function as an argument"):
         td.grad(outer)(t64([1.0, 2.0]))
+
+
+def test_the_jacobian_of_a_custom_vjp_is_made_in_reverse() -> None:
+    f = td.custom_vjp(td.sin)
+    f.def_vjp(lambda x: (td.sin(x), x), lambda x, ct: (ct * td.cos(x),))
+    x = np.array([0.3, 0.7])
+    looped = lambda x: td.scan(lambda h, _: (f(h), None), x, length=1)[0]  # noqa: E731
+    for g in (f, looped):
+        np.testing.assert_allclose(td.jacobian(g)(t64(x)).numpy(), np.diag(np.cos(x)), rtol=1e-12)

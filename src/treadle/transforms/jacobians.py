@@ -13,6 +13,7 @@ from treadle.core.registry import array_namespace
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import trace
+from treadle.ops.control.custom import linear_call
 from treadle.transforms.arguments import argument_numbers, function_name
 from treadle.transforms.batching import batch_graph, stretch
 from treadle.transforms.derivative import instantiate
@@ -67,6 +68,8 @@ def jacobian(
 def _is_forward(near: Linearized, n: int, mode: str | None) -> bool:
     if mode is not None:
         return mode == "forward"
+    if any(node.primitive is linear_call for node in near.map.graph.walk()):  # custom_vjp has no forward mode
+        return False
     inputs: Size = sum((x.size for x in near.call.wanted.tensors), 0)
     outputs: Size = sum((s.size for s in near.map.output_specs[:n]), 0)
     try:
