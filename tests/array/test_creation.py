@@ -210,3 +210,10 @@ def test_dtype_questions() -> None:
     assert td.astype(x, td.float32) is x
     with pytest.raises(ArgumentError, match="device"):
         td.astype(x, td.float32, device="gpu")
+
+
+def test_the_namespace_answers_numpys_first_call() -> None:
+    x = td.array([1.0, 2.0])
+    assert x.dtype == td.float32
+    assert td.array(np.ones(2), dtype=td.float32).dtype == td.float32
+    assert td.array.zeros is td.zeros

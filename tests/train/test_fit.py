@@ -6,6 +6,7 @@ import gc
 import re
 import signal
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,15 @@ class Press(td.train.Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal: a run that was started in the background inherits that the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("at", [0, 9, 12, 29])  # 9 and 29: the last step of an epoch, and of the run
 def test_ctrl_c_saves_and_returns(tmp_path: Path, at: int) -> None:
     whole = problem.model()
@@ -366,6 +376,7 @@ def test_ctrl_c_saves_and_returns(tmp_path: Path, at: int) -> None:
     assert problem.bits(again) == problem.bits(whole)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_twice_ends_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(problem.model(), td.optim.Adam(1e-2), callbacks=[Press(2, times=2)])

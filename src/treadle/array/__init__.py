@@ -7,6 +7,9 @@ It follows the Python array API standard, version 2024.12, but for complex numbe
 from __future__ import annotations
 
 import math as _math
+import sys as _sys
+import types as _types
+import typing as _typing
 
 from treadle.array.activations import log_softmax, relu, sigmoid, softmax, softplus
 from treadle.array.arithmetic import (
@@ -337,3 +340,13 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+class _CallableModule(_types.ModuleType):
+    """`td.array([1.0, 2.0])` is what NumPy users type first; the module answers it as `asarray`, with a copy."""
+
+    def __call__(self, obj: _typing.Any, dtype: _typing.Any = None, *, copy: _typing.Any = True) -> _typing.Any:
+        return asarray(obj, dtype=dtype, copy=copy)
+
+
+_sys.modules[__name__].__class__ = _CallableModule
