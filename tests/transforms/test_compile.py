@@ -324,6 +324,22 @@ def test_symbols_do_not_keep_values_alive() -> None:
     assert r() is None
 
 
+def test_a_tensor_kept_from_a_derivative_keeps_no_others() -> None:
+    big = td.ones(1000)
+    r = weakref.ref(big)
+    kept = []
+
+    def f(x: td.Tensor, big: td.Tensor) -> td.Tensor:
+        kept.append((x * big).sum())
+        return kept[-1]
+
+    td.grad(f)(td.asarray(2.0), big)
+    del big
+    gc.collect()
+    assert kept[0].item() == 2000.0
+    assert r() is None
+
+
 def test_threads_trace_independently() -> None:
     f = td.compile(lambda x: td.grad(lambda y: (y**2).sum())(x))
     results: list[Any] = []

@@ -73,6 +73,8 @@ class Trace:
     def __exit__(self, *_: object) -> None:
         self.alive = False
         _state.stage, _state.level = self._outer_stage, self._outer_level
+        # A tensor that outlives the trace keeps it (to say where it was made), but must not keep others' numbers.
+        self.values, self.captures, self._literals = {}, {}, {}
 
     def input(self, like: Tensor | Spec) -> Tensor:
         """A new input; given a tensor and in a trace with values, it has that tensor's numbers."""

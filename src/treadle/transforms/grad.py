@@ -43,7 +43,7 @@ def linearize_call(
     call = trace_call(function, args, kwargs, argnums, creator=creator, has_aux=has_aux)
     t, tensors = call.traced, call.wanted.tensors
     outs, linear = linearize(t.graph, tensors, t.captured, [True] * len(tensors), t.values)
-    t.values.clear()  # the linear map keeps the residuals that it needs
+    t.values.clear()  # the linear map keeps the residuals that it needs; pull and push may live long
     call.assign(outs)
     return Linearized(call, outs, linear)
 
