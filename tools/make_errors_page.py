@@ -18,6 +18,7 @@ import runpy
 import tempfile
 from pathlib import Path
 
+import treadle as td
 from treadle.core.errors import TreadleError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/errors.md"
@@ -33,6 +34,7 @@ def outcome(program: str) -> str | None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         path = Path("program.py")
         path.write_text(program, encoding="utf-8")
+        td.random.set_seed(0)  # as in a process of its own
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 runpy.run_path(str(path))
