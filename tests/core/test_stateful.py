@@ -104,3 +104,53 @@ def test_copies_and_pickles() -> None:
     other = pickle.loads(pickle.dumps(Block()))
     assert isinstance(other.kernel, Parameter)
     assert other.kernel.tolist() == Block().kernel.tolist()
+
+
+CHANGES: dict[str, Any] = {
+    "a number": lambda net: setattr(net.blocks[0], "rate", 0.25),
+    "another parameter's shape": lambda net: setattr(net.blocks[0], "kernel", Parameter(td.ones((3, 3)))),
+    "a state instead of a parameter": lambda net: net.blocks[0].__dict__.update(kernel=State(td.ones((2, 2)))),
+    "a longer list": lambda net: net.blocks.append(Block()),
+    "a shorter list": lambda net: net.blocks.pop(),
+    "an item of a list": lambda net: net.blocks.__setitem__(1, Block()),
+    "a new attribute": lambda net: setattr(net, "extra", 1),
+    "a new key": lambda net: net.heads.update(c=1),
+    "a key that is gone": lambda net: net.heads.pop("b"),
+    "a new tensor": lambda net: setattr(net, "extra", td.ones(1)),
+    "a tensor that is gone": lambda net: delattr(net.blocks[0], "mean"),
+    "a new tie": lambda net: net.blocks[0].__dict__.update(kernel=net.heads["a"].kernel),
+    "a module instead of another": lambda net: setattr(net, "again", net.blocks[1]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_found_before_is_used_until_something_changes(name: str) -> None:
+    net = Net()
+    found = Variables.of([net])
+    assert Variables.of([net]) is found
+    net.blocks[0].kernel = td.zeros((2, 2))
+    net.blocks[0].mean = net.blocks[0].mean + 1
+    assert Variables.of([net]) is found  # only numbers have changed
+    CHANGES[name](net)
+    again = Variables.of([net])
+    assert again is not found
+    assert again.structure == Variables([net]).structure
+    assert again.paths == Variables([net]).paths
+
+
+def test_ties_that_are_cut_are_noticed() -> None:
+    net = Net()
+    net.blocks[0].__dict__["kernel"] = net.heads["a"].kernel
+    found = Variables.of([net])
+    found.write(found.read())
+    assert Variables.of([net]) is found
+    net.heads["a"].kernel = td.zeros((2, 2))
+    assert len(Variables.of([net]).slots) == len(found.slots) + 1
+
+
+def test_models_with_and_without_their_optimiser_take_turns() -> None:
+    a, b = Net(), Block()
+    both, alone = Variables.of([a, b]), Variables.of([a])
+    assert Variables.of([a, b]) is both
+    assert Variables.of([a]) is alone
+    assert "_surveys" not in vars(copy.deepcopy(a))

@@ -88,7 +88,7 @@ class Call:
         self.roots = [x for x in everything if isinstance(x, Stateful)]
         if owner is not None:
             self.roots.append(owner)
-        self.variables = Variables(self.roots)
+        self.variables = Variables.of(self.roots)
 
     @property
     def key(self) -> Hashable:

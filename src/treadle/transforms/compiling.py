@@ -41,6 +41,7 @@ class Entry:
     result: Result
     assigned: list[int]
     executable: Callable[[Sequence[Any]], Sequence[Any]]
+    specs: tuple[Spec, ...]  # of the graph's outputs
 
 
 class Compiled:
@@ -110,7 +111,9 @@ class Compiled:
         if any(x.is_symbolic for x in inputs):
             return list(call_primitive(*inputs, graph=entry.graph, remat=False))
         values = entry.executable([x._value if x._value is not None else x.numpy() for x in inputs])
-        return [Tensor(Spec(v.shape, s.dtype), v) for v, s in zip(values, entry.graph.output_specs, strict=True)]
+        # The same Spec objects at every run: what looks whether anything has changed compares them by identity.
+        specs = [Spec(v.shape, s.dtype) if s.is_dynamic else s for v, s in zip(values, entry.specs, strict=True)]
+        return list(map(Tensor, specs, values))
 
     def _entry(self, call: Call) -> tuple[Entry, list[Tensor]]:
         specs = self._specs(call)
@@ -152,7 +155,7 @@ class Compiled:
         closed = graph.close()
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
         executable = get_backend(self.backend).prepare(simplify(closed))
-        return Entry(closed, captured, result, list(outcome.assigned), executable)
+        return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
 
     def _notice(self, call: Call) -> None:
         """Say in one line that an axis or a number changes again and again."""
