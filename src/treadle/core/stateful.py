@@ -239,7 +239,7 @@ class Variables:
         self.roots = list(roots)
         # What `is_current` looks at: the items of each container that are no tensors, and each tensor's class and spec.
         self._fixed: list[tuple[Any, int, list[Any], list[Any]]] = []
-        self._tensors: list[tuple[Any, Any, type, Any]] = []
+        self._tensors: list[tuple[Any, Any, Any, Any]] = []
         self.paths: list[str] = []
         self.slots: list[list[Slot]] = []
         by_tensor: dict[int, int] = {}
