@@ -248,9 +248,6 @@ class Counting(Stateful):
 
 
 LOSING: dict[str, Any] = {
-    "the body of td.scan": lambda m, x: td.scan(lambda h, _: (m(h), None), x, length=2),
-    "the body of td.while_loop": lambda m, x: td.while_loop(lambda h: h.sum() < 9.0, m, x),
-    "the true branch of td.cond": lambda m, x: td.cond(x.sum() > 0, lambda: m(x), lambda: x),
     r"td.vmap\(": lambda m, x: td.vmap(lambda v: m(v))(x),
     r"td.checkpoint\(": lambda m, x: td.checkpoint(lambda v: m(v))(x),
 }
@@ -274,3 +271,62 @@ def test_modules_made_inside_of_a_loop_may_assign() -> None:
     last, steps = td.scan(step, td.ones(2), length=2)
     assert last.tolist() == [16.0, 16.0]
     assert steps.tolist() == [2, 2]
+
+
+CARRYING: dict[str, tuple[Any, int, float]] = {  # the function, steps counted, the value of each element for x = 1
+    "scan": (lambda m, x: td.scan(lambda h, _: (m(h), None), x, length=3)[0], 3, 8.0),
+    "while_loop": (lambda m, x: td.while_loop(lambda h: h.sum() < 9.0, m, x, max_steps=9), 3, 8.0),
+    "cond": (lambda m, x: td.cond(x.sum() > 0, lambda: m(m(x)), lambda: x), 2, 4.0),
+    "cond that does not": (lambda m, x: td.cond(x.sum() < 0, lambda: m(x), lambda: x), 0, 1.0),
+    "loop in loop": (
+        lambda m, x: td.scan(lambda h, _: (td.scan(lambda k, _: (m(k), None), h, length=2)[0], None), x, length=3)[0],
+        6,
+        64.0,
+    ),
+    "branch in loop": (
+        lambda m, x: td.scan(lambda h, i: (td.cond(i > 0, lambda: m(h), lambda: h), None), x, td.arange(3))[0],
+        2,
+        4.0,
+    ),
+}
+AROUND: dict[str, Any] = {
+    "eager": lambda f: f,
+    "compile": td.compile,
+    "grad": lambda f: lambda m, x: td.value_and_grad(lambda x, m: (f(m, x).sum(), f), has_aux=True)(x, m) and None,
+    "compiled grad": lambda f: td.compile(lambda m, x: td.grad(lambda x, m: f(m, x).sum())(x, m)),
+}
+
+
+@pytest.mark.parametrize("name", CARRYING)
+@pytest.mark.parametrize("around", AROUND)
+def test_what_a_body_assigns_to_modules_is_carried_along(name: str, around: str) -> None:
+    f, steps, value = CARRYING[name]
+    counting = Counting()
+    made = AROUND[around](f)(counting, td.ones(2))
+    assert counting.steps.item() == steps
+    assert isinstance(counting.steps, State)
+    assert not counting.steps.is_symbolic
+    if made is not None:
+        assert made.tolist() == [value, value]
+    AROUND[around](f)(counting, td.ones(2))
+    assert counting.steps.item() == 2 * steps
+
+
+def test_dropout_draws_anew_at_each_step_and_batch_norm_keeps_its_statistics() -> None:
+    drop, norm = td.nn.Dropout(0.5), td.nn.BatchNormalization(momentum=0.5)
+
+    def step(h: td.Tensor, x: td.Tensor) -> tuple[td.Tensor, td.Tensor]:
+        return h, drop(norm(x, training=True), training=True)
+
+    def loop(xs: td.Tensor) -> td.Tensor:
+        return td.stack([step(xs[0], x)[1] for x in xs])
+
+    xs = td.asarray(np.random.default_rng(0).standard_normal((4, 6, 3)).astype(np.float32))
+    drop.stream = td.random.Stream(1)
+    _, ys = td.scan(step, xs[0], xs)  # builds the layers on the way
+    mean = norm.moving_mean
+    again, drop.stream = td.nn.BatchNormalization(momentum=0.5, input_size=3), td.random.Stream(1)
+    norm = again
+    np.testing.assert_allclose(ys.numpy(), loop(xs).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(mean.numpy(), again.moving_mean.numpy(), rtol=1e-6)
+    assert len({tuple((y == 0).reshape(-1).tolist()) for y in ys}) == 4

@@ -12,6 +12,7 @@ import operator
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -134,9 +135,65 @@ def assignments_stay(creator: str) -> Iterator[None]:
     if lost is not None:
         raise TraceError(
             f"the {lost[1].kind} {lost[0]!r} ({lost[1].spec}) is assigned inside {creator}, but its module is not an "
-            "argument there: the new value would not come out of it. Pass the module as an argument, or, in a loop or "
-            "branch, carry the value along, return it, and assign it afterwards"
+            "argument there: the new value would not come out of it. Pass the module as an argument, or return the "
+            "value and assign it afterwards"
         )
+
+
+Place = tuple[Any, Any]  # a __dict__, list or dict, and the key in it
+
+
+@dataclass
+class Taken:
+    """Where a function assigned to modules, and what was there; and whether it made variables and assigned to those."""
+
+    places: list[tuple[Place, Tensor]]
+    made: bool = False
+
+
+@contextmanager
+def assignments_taken() -> Iterator[Taken]:
+    """Put back what a traced function assigns to modules, and tell where that was."""
+    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
+    taken = Taken([])
+    outer, _written.log = _written.log, log
+    try:
+        yield taken
+    finally:
+        _written.log = outer
+        for container, key, old, is_new in log.values():
+            now = container[key]
+            if isinstance(now, Tensor) and now is not old and now._value is None:
+                container[key] = old
+                if is_new:
+                    taken.made = True
+                else:
+                    taken.places.append(((container, key), old))
+            elif outer is not None:
+                outer.setdefault((id(container), key), (container, key, old, is_new))
+
+
+@contextmanager
+def assignments_within(places: Sequence[Place]) -> Iterator[None]:
+    """What is assigned to these places inside concerns nobody around: they are put back by who asks for this."""
+    known = {(id(container), key) for container, key in places}
+    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
+    outer, _written.log = _written.log, log
+    try:
+        yield
+    finally:
+        _written.log = outer
+        for place, entry in log.items():
+            if outer is not None and place not in known:
+                outer.setdefault(place, entry)
+
+
+def put(places: Sequence[Place], tensors: Sequence[Tensor], *, noted: bool = False) -> None:
+    """Put tensors into places, keeping Parameters Parameters."""
+    for (container, key), x in zip(places, tensors, strict=True):
+        if noted:
+            _note(container, key)
+        container[key] = wrap_like(container[key], x)
 
 
 class Stateful:
@@ -223,9 +280,6 @@ class Key:
         return self is other or (isinstance(other, Key) and self._value == other._value)
 
 
-Slot = tuple[Any, Any]  # a __dict__, list or dict, and the key in it
-
-
 class Variables:
     """All tensors owned by some objects: their paths, and the places where they are.
 
@@ -241,7 +295,7 @@ class Variables:
         self._fixed: list[tuple[Any, int, list[Any], list[Any]]] = []
         self._tensors: list[tuple[Any, Any, Any, Any]] = []
         self.paths: list[str] = []
-        self.slots: list[list[Slot]] = []
+        self.slots: list[list[Place]] = []
         by_tensor: dict[int, int] = {}
         seen: dict[int, str] = {}
         key: list[Hashable] = []
@@ -292,7 +346,7 @@ class Variables:
         self,
         value: Any,
         path: str,
-        slot: Slot | None,
+        slot: Place | None,
         by_tensor: dict[int, int],
         seen: dict[int, str],
         key: list[Hashable],
@@ -326,7 +380,7 @@ class Variables:
             inner = f"{path}.{name}" if path else str(name)
             self._walk(child, inner, None if container is None else (container, name), by_tensor, seen, key)
 
-    def _tensor(self, x: Tensor, path: str, slot: Slot | None, by_tensor: dict[int, int], key: list[Hashable]) -> None:
+    def _tensor(self, x: Tensor, path: str, slot: Place | None, by_tensor: dict[int, int], key: list[Hashable]) -> None:
         if slot is None:
             raise ArgumentError(
                 f"the tensor at {path} is inside of a tuple; keep tensors in attributes, lists or dicts"

@@ -61,6 +61,20 @@ class Bodies:
     captured: list[Tensor]
 
 
+def check_functions(what: str, bodies: Sequence[Body]) -> None:
+    """Raise for what is no function, before anything runs.
+
+    Raises:
+        ArgumentError: it is a value.
+    """
+    for body in bodies:
+        if not callable(body.function):
+            raise ArgumentError(
+                f"{what}: {body.name} must be a function, and is {body.function!r}. To choose between values: "
+                "td.where(p, a, b)"
+            )
+
+
 def trace_bodies(
     what: str, bodies: Sequence[Body], operands: Sequence[Sequence[Any]], specs: Sequence[Sequence[Spec]] | None = None
 ) -> Bodies:
@@ -69,12 +83,6 @@ def trace_bodies(
     Args:
         specs: of the graphs' inputs, where they differ from the operands' (scan's slices).
     """
-    for body in bodies:
-        if not callable(body.function):
-            raise ArgumentError(
-                f"{what}: {body.name} must be a function, and is {body.function!r}. To choose between values: "
-                "td.where(p, a, b)"
-            )
     taken = [Leaves.of(tuple(ops), what) for ops in operands]
     results: list[Leaves] = []
     made = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from treadle.core.primitive import Batched, Primitive, Unknown, Zero
 from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.ops.control.bodies import Body, trace_bodies
+from treadle.ops.control.assigned import Watch, watched
+from treadle.ops.control.bodies import Bodies, Body, check_functions, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.layout import instantiate
 
@@ -231,7 +233,18 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 
 def _choose(index: Tensor, bodies: Sequence[Body], operands: Sequence[Any]) -> Any:
-    traced = trace_bodies("td.cond", bodies, [operands] * len(bodies))
+    check_functions("td.cond", bodies)
+
+    def traced_under(watch: Watch) -> Bodies:
+        running = [Body(b.name, functools.partial(watch.run, b.function)) for b in bodies]
+        return trace_bodies("td.cond", running, [operands] * len(bodies))
+
+    watch, traced = watched(traced_under)
+    if watch.places:
+        carried = [Body(b.name, watch.carrying(b.function)) for b in bodies]
+        variables, out = _choose(index, carried, [watch.before, *operands])
+        watch.assign(variables)
+        return out
     first = traced.results[0]
     for body, result in zip(bodies, traced.results, strict=True):
         if result.structure != first.structure:

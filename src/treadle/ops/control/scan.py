@@ -18,7 +18,8 @@ from treadle.core.registry import graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
-from treadle.ops.control.bodies import Body, Leaves, trace_bodies
+from treadle.ops.control.assigned import Watch, watched
+from treadle.ops.control.bodies import Bodies, Body, Leaves, check_functions, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.layout import instantiate
 
@@ -294,7 +295,8 @@ def scan(
 ) -> tuple[Any, Any]:
     """Run `carry, y = body(carry, x)` for each x along axis 0; return the last carry and the ys stacked.
 
-    The body is traced once, whatever the length. Derivatives of all orders, vmap and compile work through it.
+    The body is traced once, whatever the length. Derivatives of all orders, vmap and compile work through it. What it
+    assigns to modules (dropout's stream, running statistics) is carried along and assigned at the end.
 
     Args:
         body: (carry, x) → (carry, y); the carry keeps its structure, shapes and dtypes; y may be None.
@@ -314,28 +316,49 @@ def scan(
     >>> total.item(), sums.tolist()
     (6.0, [1.0, 3.0, 6.0])
     """
+    check_functions("td.scan", [Body("the body", body)])
     items = Leaves.of(xs, "td.scan: xs")
     start = Leaves.of(init, "td.scan: init")
     steps = _length(items, length)
     kept: list[Leaves] = []
-
-    def pair(carry: Any, x: Any) -> Any:
-        out = body(carry, x)
-        if not isinstance(out, tuple) or len(out) != 2:
-            raise ArgumentError("td.scan: the body must return (carry, y); y may be None")
-        new = Leaves.of(out[0], "td.scan: the carry")
-        _check_carry(start, new)
-        kept.append(Leaves.of(out[1], "td.scan: y"))
-        return [*new.tensors, *kept[-1].tensors]
-
     slices = [s.with_shape(s.shape[1:]) for s in items.specs]
-    traced = trace_bodies("td.scan", [Body("the body", pair)], [(init, xs)], [[*start.specs, *slices]])
+
+    def traced_under(watch: Watch) -> Bodies:
+        def pair(carry: Any, x: Any) -> Any:
+            out = watch.run(body, carry, x)
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise ArgumentError("td.scan: the body must return (carry, y); y may be None")
+            new = Leaves.of(out[0], "td.scan: the carry")
+            _check_carry(start, new)
+            kept[:] = [Leaves.of(out[1], "td.scan: y")]
+            return [*new.tensors, *kept[0].tensors]
+
+        return trace_bodies("td.scan", [Body("the body", pair)], [(init, xs)], [[*start.specs, *slices]])
+
+    watch, traced = watched(traced_under)
+    if watch.places:
+        return _with_variables(watch, body, init, xs, length, reverse)
     n_carry, n_captured = len(start.tensors), len(traced.captured)
     graph = traced.graphs[0]
     order = _Order([("s", n_carry), ("x", len(slices)), ("c", n_captured)])
     graph = order.permute_inputs(graph, ["c", "s", "x"])
     state, ys = _bind(graph, traced.captured, start.tensors, items.tensors, length=steps, reverse=reverse)
     return start.rebuild(state), kept[0].rebuild(ys)
+
+
+def _with_variables(
+    watch: Watch, body: Callable[..., Any], init: Any, xs: Any, length: Size | None, reverse: bool
+) -> tuple[Any, Any]:
+    """The loop with the modules' variables that its body assigns as part of the carry."""
+    inner = watch.carrying(body)
+
+    def step(carry: tuple[Any, Any], x: Any) -> Any:
+        variables, out = inner(carry[0], carry[1], x)
+        return (variables, out[0]), out[1]
+
+    (last, carry), ys = scan(step, (watch.before, init), xs, length=length, reverse=reverse)
+    watch.assign(last)
+    return carry, ys
 
 
 def _length(items: Leaves, length: Size | None) -> Size:

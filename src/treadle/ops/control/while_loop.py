@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
-from treadle.ops.control.bodies import Body, Leaves, trace_bodies
+from treadle.ops.control.assigned import Watch, watched
+from treadle.ops.control.bodies import Bodies, Body, Leaves, check_functions, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
 from treadle.ops.control.cond import _primitive as cond_primitive
 from treadle.ops.control.cond import tolerant
@@ -277,6 +279,7 @@ def while_loop(
         raise ArgumentError("td.while_loop: give the initial state after the condition and the body")
     if max_steps is not None and max_steps < 0:
         raise ArgumentError(f"td.while_loop: max_steps must not be negative, and is {max_steps}")
+    check_functions("td.while_loop", [Body("the condition", condition), Body("the body", body)])
     start = Leaves.of(init, "td.while_loop: the state")
     single = len(init) == 1
 
@@ -284,8 +287,22 @@ def while_loop(
         out = body(*state)
         return (out,) if single else tuple(out) if isinstance(out, list) else out
 
-    bodies = [Body("the condition", condition), Body("the body", step)]
-    traced = trace_bodies("td.while_loop", bodies, [init, init])
+    def traced_under(watch: Watch) -> Bodies:
+        bodies = [Body("the condition", condition), Body("the body", functools.partial(watch.run, step))]
+        return trace_bodies("td.while_loop", bodies, [init, init])
+
+    watch, traced = watched(traced_under)
+    if watch.places:
+        inner = watch.carrying(step)
+        variables, state = while_loop(
+            lambda _, state: condition(*state),
+            lambda variables, state: inner(variables, *state),
+            watch.before,
+            init,
+            max_steps=max_steps,
+        )
+        watch.assign(variables)
+        return state[0] if single else state
     if traced.results[0].specs != [Spec((), bool_)]:
         raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {traced.results[0].specs}")
     new = traced.results[1]
