@@ -88,7 +88,7 @@ def describe(x: Any) -> str:
     spec = str(x.spec) if hasattr(x, "spec") else f"{a.dtype}{list(a.shape)}"
     numbers = a.astype(np.float64).reshape(-1)
     finite = numbers[np.isfinite(numbers)]
-    shown = f"{finite.min():.4g} … {finite.max():.4g}" if finite.size else "no finite values"
+    shown = f"{np.min(finite):.4g} … {np.max(finite):.4g}" if finite.size else "no finite values"
     nan, infinite = int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
     odd = [f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n]
     return f"{spec}  {shown}{', ' + ' and '.join(odd) if odd else ''}"

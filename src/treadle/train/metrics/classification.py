@@ -146,7 +146,7 @@ class ConfusionMatrix(_Classes):
         if e.task == "multilabel":
             raise ShapeError(f"{self.name} counts one class an example; these have several (multilabel)")
         if (e.labels < 0).any():
-            raise ArgumentError(f"{self.name}: example {int((e.labels < 0).argmax())} has a NaN score")
+            raise ArgumentError(f"{self.name}: example {int(np.argmax(e.labels < 0))} has a NaN score")
         n = e.classes if self.classes is None else self.classes
         if e.classes > n:
             top = int(max(e.labels.max(initial=-1), e.targets.max(initial=-1)))

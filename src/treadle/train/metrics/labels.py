@@ -85,7 +85,7 @@ def _multiclass(p: Array, t: Array, floating: bool, weights: Any, metric: str) -
         p, t = _column(p, t, metric)
         w = spread_weights(weights, t.shape, metric)
         labels, targets = p.reshape(-1).astype(np.int64), _integers(t.reshape(-1), metric)
-        classes = int(max(labels.max(initial=-1), targets.max(initial=-1))) + 1
+        classes = int(max(np.max(labels, initial=-1), np.max(targets, initial=-1))) + 1
         _in_range(targets, classes, metric)
         return Examples("multiclass", None, labels, targets, _flat(w), classes)
     classes = p.shape[-1] if p.ndim else 0
@@ -154,7 +154,7 @@ def _in_range(targets: Array, classes: int, metric: str) -> None:
     wrong = (targets < 0) | (targets >= classes)
     if wrong.any():
         raise ArgumentError(
-            f"{metric}: the target {targets[wrong][0]} (example {int(wrong.argmax())}) is not among the classes 0 to "
+            f"{metric}: the target {targets[wrong][0]} (example {int(np.argmax(wrong))}) is not among the classes 0 to "
             f"{classes - 1}. Number classes from 0; give examples that do not count the weight 0"
         )
 
@@ -169,7 +169,7 @@ def widened(totals: dict[str, Array], scores: Array | None) -> dict[str, Array]:
     if not finite.size:
         return {}
     lowest, highest = totals.get("lowest", np.inf), totals.get("highest", -np.inf)
-    return {"lowest": np.minimum(lowest, finite.min()), "highest": np.maximum(highest, finite.max())}
+    return {"lowest": np.minimum(lowest, np.min(finite)), "highest": np.maximum(highest, np.max(finite))}
 
 
 def warn_of_probabilities(totals: dict[str, Array], metric: str) -> None:
