@@ -11,7 +11,8 @@ import pytest
 
 import treadle as td
 from treadle.core import trees
-from treadle.core.stateful import Parameter, State, Stateful, Variables
+from treadle.core.owned import Parameter, State
+from treadle.core.stateful import Stateful, Variables
 
 
 class Block(Stateful):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import treadle as td
-from treadle.core.stateful import Parameter, Stateful
+from treadle.core.owned import Parameter
+from treadle.core.stateful import Stateful
 
 Array = np.ndarray[Any, Any]
 

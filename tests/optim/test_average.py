@@ -11,7 +11,8 @@ import pytest
 import treadle as td
 from tests.optim.models import Model, assert_same_bits, batches, loss_of, numbers
 from treadle.core.errors import ArgumentError
-from treadle.core.stateful import Parameter, Stateful
+from treadle.core.owned import Parameter
+from treadle.core.stateful import Stateful
 
 optim = td.optim
 

@@ -12,7 +12,8 @@ import pytest
 
 import treadle as td
 from treadle.core import registry
-from treadle.core.stateful import Parameter, State, Stateful
+from treadle.core.owned import Parameter, State
+from treadle.core.stateful import Stateful
 
 
 class Counter(Stateful):

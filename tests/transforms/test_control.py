@@ -10,7 +10,8 @@ import pytest
 
 import treadle as td
 from tests.transforms._oracles import check_grad, t64
-from treadle.core.stateful import State, Stateful
+from treadle.core.owned import State
+from treadle.core.stateful import Stateful
 
 
 def rnn(w: td.Tensor, xs: td.Tensor, reverse: bool = False) -> td.Tensor:
@@ -310,6 +311,16 @@ def test_what_a_body_assigns_to_modules_is_carried_along(name: str, around: str)
         assert made.tolist() == [value, value]
     AROUND[around](f)(counting, td.ones(2))
     assert counting.steps.item() == 2 * steps
+
+
+@pytest.mark.parametrize("around", [lambda f: f, td.compile])
+def test_a_condition_sees_what_the_body_assigns(around: Any) -> None:
+    def loop(m: Counting, x: td.Tensor) -> td.Tensor:
+        return td.while_loop(lambda h: m.steps < 4, m, x, max_steps=20)
+
+    counting = Counting()
+    assert around(loop)(counting, td.ones(1)).tolist() == [16.0]
+    assert counting.steps.item() == 4
 
 
 def test_dropout_draws_anew_at_each_step_and_batch_norm_keeps_its_statistics() -> None:

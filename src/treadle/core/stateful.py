@@ -9,191 +9,17 @@ assigned: that is how `self.mean = …` works inside compiled code.
 from __future__ import annotations
 
 import operator
-import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from treadle.core import trees
-from treadle.core.errors import ArgumentError, ShapeError, TraceError
+from treadle.core.assignments import Place, note, note_created
+from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.owned import Parameter, State, wrap_like
 from treadle.core.registry import array_namespace
 from treadle.core.tensor import Tensor
-
-
-class Parameter(Tensor):
-    """A tensor that training changes. `self.kernel = Parameter(array)` makes it one of the module's parameters.
-
-    >>> import treadle as td
-    >>> td.nn.Parameter(td.ones(2)).kind
-    'parameter'
-    """
-
-    __slots__ = ()
-    kind: ClassVar[str] = "parameter"
-
-    def __init__(self, value: Any) -> None:
-        x = value if isinstance(value, Tensor) else array_namespace().asarray(value)
-        super().__init__(x._spec, x._value, x._trace, x._atom)
-
-
-class State(Tensor):
-    """A tensor that running changes but training does not: running statistics, moments, counters."""
-
-    __slots__ = ()
-    kind: ClassVar[str] = "state"
-
-    def __init__(self, value: Any) -> None:
-        x = value if isinstance(value, Tensor) else array_namespace().asarray(value)
-        super().__init__(x._spec, x._value, x._trace, x._atom)
-
-
-def wrap_like(old: Any, new: Tensor) -> Tensor:
-    """`new` as the kind of tensor that `old` is."""
-    cls = type(old)
-    if cls is type(new) or not isinstance(old, Parameter | State):
-        return new
-    return cls(new)  # type: ignore[no-any-return]
-
-
-class _Created(threading.local):
-    log: list[tuple[dict[str, Any], str, Any]] | None = None
-
-
-def _holds_variables(value: Any) -> bool:
-    """Whether a value is a variable, or a list or dict that holds some directly."""
-    if type(value) is list:
-        return any(map(_holds_variables, value))
-    if type(value) is dict:
-        return any(map(_holds_variables, value.values()))
-    return isinstance(value, Parameter | State)
-
-
-def snapshot(value: Any) -> Any:
-    """The value with lists and dicts of its own."""
-    if type(value) is list:
-        return [snapshot(v) for v in value]
-    if type(value) is dict:
-        return {k: snapshot(v) for k, v in value.items()}
-    return value
-
-
-_created = _Created()
-
-
-@contextmanager
-def log_created() -> Iterator[list[tuple[dict[str, Any], str, Any]]]:
-    """Collect the variables that are created inside, with their first numbers (lazily built layers)."""
-    outer = _created.log
-    log: list[tuple[dict[str, Any], str, Any]] = []
-    _created.log = log
-    try:
-        yield log
-    finally:
-        _created.log = outer
-        if outer is not None:
-            outer += log
-
-
-class _Written(threading.local):
-    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] | None = None
-
-
-_written = _Written()
-
-
-def _note(container: Any, key: Any, first: Any = None) -> None:
-    """Remember what a variable was before it is written to; `first` is its value where it is new."""
-    if _written.log is not None:
-        old = container[key] if first is None else first
-        _written.log.setdefault((id(container), key), (container, key, old, first is not None))
-
-
-@contextmanager
-def assignments_stay(creator: str) -> Iterator[None]:
-    """Refuse that a traced function leaves symbols of its own in modules that were not passed to it.
-
-    Raises:
-        TraceError: it did. The variables are as they were before.
-    """
-    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
-    outer, _written.log = _written.log, log
-    lost = None
-    try:
-        yield
-    finally:
-        _written.log = outer
-        for place, (container, key, old, is_new) in log.items():
-            now = container.get(key) if isinstance(container, dict) else container[key]
-            if isinstance(now, Tensor) and now is not old and now._value is None and now._trace is not old._trace:
-                container[key] = old
-                lost = lost if is_new else (key, old)
-            if outer is not None:
-                outer.setdefault(place, (container, key, old, is_new))
-    if lost is not None:
-        raise TraceError(
-            f"the {lost[1].kind} {lost[0]!r} ({lost[1].spec}) is assigned inside {creator}, but its module is not an "
-            "argument there: the new value would not come out of it. Pass the module as an argument, or return the "
-            "value and assign it afterwards"
-        )
-
-
-Place = tuple[Any, Any]  # a __dict__, list or dict, and the key in it
-
-
-@dataclass
-class Taken:
-    """Where a function assigned to modules, and what was there; and whether it made variables and assigned to those."""
-
-    places: list[tuple[Place, Tensor]]
-    made: bool = False
-
-
-@contextmanager
-def assignments_taken() -> Iterator[Taken]:
-    """Put back what a traced function assigns to modules, and tell where that was."""
-    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
-    taken = Taken([])
-    outer, _written.log = _written.log, log
-    try:
-        yield taken
-    finally:
-        _written.log = outer
-        for container, key, old, is_new in log.values():
-            now = container[key]
-            if isinstance(now, Tensor) and now is not old and now._value is None:
-                container[key] = old
-                if is_new:
-                    taken.made = True
-                else:
-                    taken.places.append(((container, key), old))
-            elif outer is not None:
-                outer.setdefault((id(container), key), (container, key, old, is_new))
-
-
-@contextmanager
-def assignments_within(places: Sequence[Place]) -> Iterator[None]:
-    """What is assigned to these places inside concerns nobody around: they are put back by who asks for this."""
-    known = {(id(container), key) for container, key in places}
-    log: dict[tuple[int, Any], tuple[Any, Any, Any, bool]] = {}
-    outer, _written.log = _written.log, log
-    try:
-        yield
-    finally:
-        _written.log = outer
-        for place, entry in log.items():
-            if outer is not None and place not in known:
-                outer.setdefault(place, entry)
-
-
-def put(places: Sequence[Place], tensors: Sequence[Tensor], *, noted: bool = False) -> None:
-    """Put tensors into places, keeping Parameters Parameters."""
-    for (container, key), x in zip(places, tensors, strict=True):
-        if noted:
-            _note(container, key)
-        container[key] = wrap_like(container[key], x)
 
 
 class Stateful:
@@ -208,11 +34,11 @@ class Stateful:
         old = self.__dict__.get(name)
         if isinstance(old, Parameter | State) and not isinstance(value, Parameter | State):
             value = self._as_variable(name, old, value)
-            _note(self.__dict__, name)
-        elif _created.log is not None and not isinstance(old, Parameter | State) and _holds_variables(value):
-            _created.log.append((self.__dict__, name, snapshot(value)))
+            note(self.__dict__, name)
+        elif not isinstance(old, Parameter | State):
+            note_created(self.__dict__, name, value)
         if old is None and isinstance(value, Parameter | State):
-            _note(self.__dict__, name, value)
+            note(self.__dict__, name, value)
         self.__dict__[name] = value
 
     def _as_variable(self, name: str, old: Parameter | State, value: Any) -> Any:
@@ -260,7 +86,7 @@ class Stateful:
             checked.append((places[path], wrap_like(old, x)))
         for slots, x in checked:
             for container, key in slots:
-                _note(container, key)
+                note(container, key)
                 container[key] = x
 
 
@@ -405,7 +231,7 @@ class Variables:
             (first, first_key), *_ = slots
             new = wrap_like(first[first_key], x)
             for container, key in slots:  # tied places stay one object
-                _note(container, key)
+                note(container, key)
                 container[key] = new
 
     def named(self) -> dict[str, Tensor]:

@@ -254,7 +254,7 @@ def trace(
     Raises:
         TraceError: the function assigns to a module around it, and the value would be lost (kind "stage").
     """
-    from treadle.core.stateful import assignments_stay  # it is a user of tensors, as this is
+    from treadle.core.assignments import assignments_stay  # it is a user of tensors, as this is
 
     recorder = Trace(kind, creator)
     recorder.transposable = transposable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.core.stateful import Parameter, State
+from treadle.core.owned import Parameter, State
 from treadle.nn import activations, initializers, losses
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization

@@ -9,8 +9,8 @@ from treadle import array as xp
 from treadle.core.dims import Size, same_size
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, normalize_axis, show_shape
-from treadle.core.stateful import Parameter
 from treadle.core.tensor import Tensor
 from treadle.nn import activations, initializers
 from treadle.nn.activations import ActivationLike

@@ -8,8 +8,8 @@ from treadle import array as xp
 from treadle.core.dims import same_size
 from treadle.core.dtypes import as_dtype, float32
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError
+from treadle.core.owned import Parameter, State
 from treadle.core.spec import Spec, normalize_axis, show_shape
-from treadle.core.stateful import Parameter, State
 from treadle.core.tensor import Tensor
 from treadle.nn import initializers
 from treadle.nn.calls import is_training

@@ -9,8 +9,8 @@ from treadle.array.convert import operands
 from treadle.core.dims import Dim, same_size
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ShapeError
+from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, show_shape
-from treadle.core.stateful import Parameter
 from treadle.core.tensor import Tensor
 from treadle.nn import activations, initializers
 from treadle.nn.activations import ActivationLike

@@ -7,7 +7,7 @@ from typing import Any
 from treadle import array as xp
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DTypeError
-from treadle.core.stateful import Parameter
+from treadle.core.owned import Parameter
 from treadle.core.tensor import Tensor
 from treadle.nn import initializers
 from treadle.nn.initializers import InitializerLike

@@ -18,8 +18,8 @@ from treadle import array as xp
 from treadle import random
 from treadle.core.dtypes import DType, as_dtype
 from treadle.core.errors import ArgumentError, BuildError, DTypeError, ShapeError
+from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, show_shape
-from treadle.core.stateful import Parameter
 from treadle.core.tensor import Tensor, concrete
 from treadle.core.tracing import untraced
 

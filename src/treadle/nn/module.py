@@ -14,9 +14,10 @@ from treadle import array as xp
 from treadle.core.dims import Dim
 from treadle.core.dtypes import float32
 from treadle.core.errors import ArgumentError, BuildError
+from treadle.core.owned import Parameter, State
 from treadle.core.source import place_text
 from treadle.core.spec import Spec
-from treadle.core.stateful import Parameter, State, Stateful
+from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import untraced
 from treadle.nn import calls

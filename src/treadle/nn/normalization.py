@@ -9,8 +9,8 @@ from treadle import array as xp
 from treadle.core.dims import Size, same_size
 from treadle.core.dtypes import as_dtype, float32
 from treadle.core.errors import DTypeError, ShapeError
+from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, normalize_axes, normalize_axis, show_shape
-from treadle.core.stateful import Parameter
 from treadle.core.tensor import Tensor
 from treadle.nn import initializers
 from treadle.nn.batch_norm import check_channels, check_epsilon

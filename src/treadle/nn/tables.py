@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from treadle.core.dims import Size
-from treadle.core.stateful import State, Stateful, Variables
+from treadle.core.owned import State
+from treadle.core.stateful import Stateful, Variables
 from treadle.core.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from treadle import array as xp
 from treadle.core.dtypes import float64
 from treadle.core.errors import ArgumentError
-from treadle.core.stateful import State, Stateful
+from treadle.core.owned import State
+from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import untraced
 from treadle.optim.checks import fractions

@@ -16,8 +16,9 @@ import numpy as np
 from treadle import array as xp
 from treadle.core.dtypes import DType, float32, float64
 from treadle.core.errors import ArgumentError, DTypeError
+from treadle.core.owned import State
 from treadle.core.source import scope
-from treadle.core.stateful import State, Stateful
+from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import untraced
 from treadle.optim.checks import at_least_zero

@@ -8,7 +8,8 @@ from typing import Concatenate, ParamSpec
 
 import numpy as np
 
-from treadle.core.stateful import State, Stateful
+from treadle.core.owned import State
+from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor, concrete
 from treadle.core.tracing import untraced
 from treadle.random import continuous, discrete, rejection

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from treadle.core import trees
+from treadle.core.assignments import log_created, snapshot
 from treadle.core.errors import ArgumentError
 from treadle.core.registry import ambient, array_namespace
-from treadle.core.stateful import Stateful, Variables, log_created, snapshot
+from treadle.core.stateful import Stateful, Variables
 from treadle.core.tensor import Tensor
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from treadle.core.stateful import Place, assignments_taken, assignments_within, put
+from treadle.core.assignments import Place, assignments_taken, assignments_within, put
 from treadle.core.tensor import Tensor
 
 T = TypeVar("T")

@@ -293,9 +293,9 @@ def while_loop(
 
     watch, traced = watched(traced_under)
     if watch.places:
-        inner = watch.carrying(step)
+        inner, asked = watch.carrying(step), watch.carrying(condition)  # the condition may read what the body assigns
         variables, state = while_loop(
-            lambda _, state: condition(*state),
+            lambda variables, state: asked(variables, *state)[1],
             lambda variables, state: inner(variables, *state),
             watch.before,
             init,
