@@ -12,6 +12,7 @@ TreadleError
 ├── BuildError (RuntimeError)        a layer was used before it had its parameters
 ├── GraphError (ValueError)          an illegal graph, or a text that is not a graph
 ├── RuleError (NotImplementedError)  a primitive lacks the rule that a transform needs
+├── CompileError (RuntimeError)      machine code could not be made
 ├── NonFiniteError (ArithmeticError) a loss or value became NaN or infinite
 ├── SaveError (RuntimeError)         weights or checkpoints that cannot be written or do not fit
 ├── DataError (ValueError)           a data set's file that is damaged or not what it should be
@@ -89,6 +90,10 @@ class GraphError(TreadleError, ValueError):
 
 class RuleError(TreadleError, NotImplementedError):
     """A primitive lacks the rule that a transform needs."""
+
+
+class CompileError(TreadleError, RuntimeError):
+    """Machine code could not be made; a defect of treadle's, whose evidence the message says where to find."""
 
 
 class NonFiniteError(TreadleError, ArithmeticError):

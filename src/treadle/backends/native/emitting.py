@@ -1,0 +1,491 @@
+"""A `LoopKernel` as LLVM. Vectors are written out, so nothing depends on what an optimiser recognises.
+
+Loops are levels; each level has a place where code can still be added while inner loops are written, so every
+expression goes to the outermost level that it depends on. The last column loop goes through the lanes: a load whose
+offset moves by one from lane to lane is a vector load, by nothing a scalar, by anything else a gather. What is left of
+a loop whose extent is no multiple of the lanes is one more round under a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from treadle.backends.native.assembly import Block, Function, Loop, Value, constant, integer, llvm_type, suffix
+from treadle.backends.native.expressions import Buffer, Conditions, Const, Expr, Index, Load, Op, Reduce, Test
+from treadle.backends.native.index import Affine, Atom, LoopVar, Quotient, Remainder
+from treadle.backends.native.kernels import STRIP, LoopKernel, Write
+from treadle.backends.native.scalar import WRITERS, extreme, narrow, widen
+from treadle.core.dtypes import DType, bfloat16, float16, int64
+
+PARAMETERS = (("ptr", "args"), ("i64", "begin"), ("i64", "end"))
+
+
+@dataclass
+class Lanes:
+    """A loop that goes through lanes: `base` is the counter of the first one; the mask is set in the last round."""
+
+    variable: LoopVar
+    count: int
+    base: Value
+    mask: Value | None
+
+
+@dataclass
+class Level:
+    """An open loop (the first: the function): what it binds, and where code can be added."""
+
+    block: Block
+    counters: dict[LoopVar, Value] = field(default_factory=dict)
+    lanes: Lanes | None = None
+    loop: Loop | None = None
+    cache: dict[Any, Value] = field(default_factory=dict)
+
+
+def write_kernel(kernel: LoopKernel, name: str, width: int) -> Function:
+    """The function `void name(ptr args, i64 begin, i64 end)`: the blocks begin … end - 1 of a kernel.
+
+    Args:
+        kernel: what to write.
+        name: of the function.
+        width: bytes of the target's vectors.
+    """
+    return _Writer(kernel, name, width).write()
+
+
+class _Writer:
+    def __init__(self, kernel: LoopKernel, name: str, width: int) -> None:
+        self.kernel = kernel
+        self.width = width
+        self.f = Function(name, PARAMETERS)
+        args = self.f.parameters[0]
+        self.pointers: dict[Buffer, Value] = {}
+        for k, buffer in enumerate(kernel.buffers):
+            slot = self.f.pointer(args, integer(k), "ptr")
+            self.pointers[buffer] = self.f.load("ptr", slot, align=8)
+        self.levels = [Level(self.f.here)]
+
+    def write(self) -> Function:
+        _, begin, end = self.f.parameters
+        self._open(begin, end, 1)
+        self._bind_block(self.levels[-1])
+        rows = [w for w in self.kernel.writes if not w.offset.variables & set(self.kernel.columns)]
+        for w in rows:
+            self._store(w)
+        full = [w for w in self.kernel.writes if w not in rows]
+        if full:
+            self._columns(full)
+        self._close()
+        self.f.do("ret void")
+        return self.f
+
+    def _bind_block(self, level: Level) -> None:
+        """What the counters of the rows are in a block, and which strip of the columns it is."""
+        assert level.loop is not None
+        left = level.loop.counter
+        f = self.f
+        if self.kernel.strips > 1:
+            count = integer(self.kernel.strips)
+            strip = f.binary("urem", left, count) if self.kernel.rows else left
+            left = f.binary("udiv", left, count) if self.kernel.rows else integer(0)
+            self.first = f.binary("mul", strip, integer(STRIP))
+            past = f.binary("add", self.first, integer(STRIP))
+            self.past = f.intrinsic("smin", past, integer(self.kernel.columns[0].extent))
+        for k in range(len(self.kernel.rows) - 1, -1, -1):
+            var = self.kernel.rows[k]
+            if k == 0:
+                level.counters[var] = left
+            else:
+                level.counters[var] = f.binary("urem", left, integer(var.extent))
+                left = f.binary("udiv", left, integer(var.extent))
+        level.block = f.here
+
+    # levels
+
+    def _open(self, start: Value, stop: Value, step: int, *carried: Value) -> Level:
+        loop = Loop(self.f, start, stop, step, carried)
+        level = Level(self.f.here, loop=loop)
+        self.levels.append(level)
+        return level
+
+    def _close(self) -> None:
+        level = self.levels.pop()
+        loop, parent = level.loop, self.levels[-1]
+        assert loop is not None
+        loop.before = parent.block  # code may have been added there meanwhile
+        loop.close()
+        parent.block = self.f.here
+
+    def _level_of(self, variables: frozenset[LoopVar]) -> int:
+        for k in range(len(self.levels) - 1, 0, -1):
+            if not self.levels[k].counters.keys().isdisjoint(variables):
+                return k
+        return 0
+
+    def _at(self, k: int, make: Any) -> Value:
+        """Write code at the end of level k."""
+        deeper = self.levels[k + 1 :]
+        self.levels[-1].block = self.f.here
+        del self.levels[k + 1 :]
+        self.f.here = self.levels[k].block
+        made: Value = make()
+        self.levels[k].block = self.f.here
+        self.levels += deeper
+        self.f.here = self.levels[-1].block
+        return made
+
+    @property
+    def _lanes(self) -> Lanes | None:
+        return self.levels[-1].lanes
+
+    # loops over columns and over what is reduced
+
+    def _columns(self, writes: list[Write]) -> None:
+        *outer, last = self.kernel.columns
+        for var in outer:
+            level = self._open(integer(0), integer(var.extent), 1)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
+        count = self._lane_count(last.extent, len(self.kernel.expressions))
+        if self.kernel.strips > 1:
+            self._through_lanes(last, count, self.first, self.past, STRIP % count != 0 or last.extent % count != 0, writes)
+        else:
+            self._through_lanes(last, count, integer(0), integer(last.extent), last.extent % count != 0, writes)
+        for _ in outer:
+            self._close()
+
+    def _lane_count(self, extent: int, expressions: int, most: int = 2) -> int:
+        full = self.width // 4 * (most if expressions <= 60 else 1)
+        while full > 2 and full // 2 >= extent:
+            full //= 2
+        return full
+
+    def _through_lanes(
+        self, var: LoopVar, count: int, first: Value, past: Value, rest: bool, writes: list[Write]
+    ) -> None:
+        whole = past
+        if rest:
+            length = self.f.binary("sub", past, first)
+            whole = self.f.binary("add", first, self.f.binary("and", length, integer(-count)))
+            self.levels[-1].block = self.f.here
+        if not rest or first.text != "0" or var.extent >= count:
+            level = self._open(first, whole, count)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
+            level.lanes = Lanes(var, count, level.loop.counter, None)
+            for w in writes:
+                self._store(w)
+            self._close()
+        if rest:
+            level = self._open(whole, past, count)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
+            level.lanes = Lanes(var, count, level.loop.counter, self._tail(level.loop.counter, past, count))
+            level.block = self.f.here
+            for w in writes:
+                self._store(w)
+            self._close()
+
+    def _tail(self, base: Value, past: Value, count: int) -> Value:
+        left = self.f.binary("sub", past, base)
+        numbers = Value("<" + ", ".join(f"i64 {k}" for k in range(count)) + ">", "i64", count)
+        return self.f.compare("icmp ult", numbers, left)
+
+    # values
+
+    def value(self, expr: Expr) -> Value:
+        """The expression's value where its outermost level is."""
+        if isinstance(expr, Const):
+            return constant(expr.value, llvm_type(expr.dtype))
+        k = self._level_of(expr.variables)
+        known = self.levels[k].cache.get(expr.number)
+        if known is None:
+            known = self._at(k, lambda: self._make(expr))
+            self.levels[k].cache[expr.number] = known
+        return known
+
+    def _make(self, expr: Expr) -> Value:
+        if isinstance(expr, Load):
+            return self._load(expr)
+        if isinstance(expr, Op):
+            source = expr.args[0].dtype if expr.name != "select" else expr.dtype
+            args = [self.value(a) for a in expr.args]
+            return WRITERS[expr.name](self.f, args, source, expr.dtype, dict(expr.params))
+        if isinstance(expr, Index):
+            return self._from_int64(self.index(expr.value), expr.dtype)
+        if isinstance(expr, Test):
+            return self._holds(expr.conditions)
+        assert isinstance(expr, Reduce)
+        return self._reduce(expr)
+
+    def _from_int64(self, x: Value, dtype: DType) -> Value:
+        from treadle.backends.native.scalar import cast
+
+        return x if dtype is int64 else cast(self.f, x, int64, dtype)
+
+    # indices
+
+    def index(self, value: Affine) -> Value:
+        """An index formula, as a vector where it depends on the lane."""
+        return self._affine(value, scalar=False)
+
+    def _affine(self, value: Affine, *, scalar: bool) -> Value:
+        """`scalar`: of the first lane."""
+        if value.is_constant:
+            return integer(value.constant)
+        k = self._level_of(value.variables)
+        key = (value, scalar)
+        known = self.levels[k].cache.get(key)
+        if known is None:
+            known = self._at(k, lambda: self._sum(value, k, scalar))
+            self.levels[k].cache[key] = known
+        return known
+
+    def _sum(self, value: Affine, k: int, scalar: bool) -> Value:
+        inner = [(a, c) for a, c in value.terms if self._level_of(a.variables) == k]
+        outer = [(a, c) for a, c in value.terms if self._level_of(a.variables) < k]
+        total: Value | None = None
+        if outer or value.constant:
+            total = self._affine(Affine(value.constant, tuple(outer)), scalar=scalar)
+        for atom, c in inner:
+            part = self._atom(atom, scalar)
+            if c != 1:
+                part = self.f.binary("mul nsw", part, integer(c))
+            total = part if total is None else self.f.binary("add nsw", total, part)
+        assert total is not None
+        return total
+
+    def _atom(self, atom: Atom, scalar: bool) -> Value:
+        if isinstance(atom, LoopVar):
+            lanes = self._lanes
+            if lanes is not None and lanes.variable is atom and not scalar:
+                numbers = Value("<" + ", ".join(f"i64 {n}" for n in range(lanes.count)) + ">", "i64", lanes.count)
+                return self.f.binary("add nsw", numbers, lanes.base)
+            for level in reversed(self.levels):
+                if atom in level.counters:
+                    return level.counters[atom]
+            raise AssertionError(f"{atom} is no counter of an open loop")
+        if isinstance(atom, (Quotient, Remainder)):
+            inner = self._affine(atom.value, scalar=scalar)
+            op = "udiv" if isinstance(atom, Quotient) else "urem"
+            return self.f.binary(op, inner, integer(atom.divisor))
+        return self.value(atom.expression)
+
+    def _holds(self, conditions: Conditions) -> Value:
+        total: Value | None = None
+        for c in conditions:
+            value = self.index(c.value)
+            if c.low == c.high:
+                here = self.f.compare("icmp eq", value, integer(c.low))
+            else:
+                moved = value if c.low == 0 else self.f.binary("sub", value, integer(c.low))
+                here = self.f.compare("icmp ule", moved, integer(c.high - c.low))
+            total = here if total is None else self.f.binary("and", total, here)
+        assert total is not None
+        return total
+
+    # memory
+
+    def _load(self, expr: Load) -> Value:
+        f, buffer = self.f, expr.buffer
+        memory = _memory_type(buffer.dtype)
+        if not buffer.size:
+            return constant(0, llvm_type(expr.dtype))
+        lanes = self._lanes
+        if lanes is None or lanes.variable not in expr.variables:
+            pointer = f.pointer(self.pointers[buffer], self.index(expr.offset), memory)
+            if not expr.conditions:
+                return self._from_memory(f.load(memory, pointer, align=buffer.dtype.numpy.itemsize), buffer.dtype)
+            inside = self._holds(expr.conditions)
+            safe = f.select(inside, pointer, self.pointers[buffer])
+            got = self._from_memory(f.load(memory, safe, align=buffer.dtype.numpy.itemsize), buffer.dtype)
+            return f.select(inside, got, constant(0, got.kind))
+        mask = lanes.mask
+        if expr.conditions:
+            inside = f.splat(self._holds(expr.conditions), lanes.count)
+            mask = inside if mask is None else f.binary("and", mask, inside)
+        coefficient = expr.offset.coefficient(lanes.variable)
+        align = buffer.dtype.numpy.itemsize
+        if coefficient == 0:  # only whether it is read depends on the lane
+            pointer = f.pointer(self.pointers[buffer], self.index(expr.offset), memory)
+            somewhere = f.call(f"llvm.vector.reduce.or.v{lanes.count}i1", "i1", 0, mask) if mask else None
+            safe = f.select(somewhere, pointer, self.pointers[buffer]) if somewhere else pointer
+            one = f.splat(self._from_memory(f.load(memory, safe, align=align), buffer.dtype), lanes.count)
+            return f.select(mask, one, constant(0, one.kind)) if mask else one
+        if coefficient == 1:
+            pointer = f.pointer(self.pointers[buffer], self._affine(expr.offset, scalar=True), memory)
+            if mask is None:
+                return self._from_memory(f.load(memory, pointer, lanes.count, align), buffer.dtype)
+            return self._from_memory(self._masked_load(memory, pointer, mask, lanes.count, align), buffer.dtype)
+        pointers = f.pointer(self.pointers[buffer], f.splat(self.index(expr.offset), lanes.count), memory)
+        everywhere = mask or Value("splat (i1 true)", "i1", lanes.count)
+        name = f"llvm.masked.gather.{suffix(memory, lanes.count)}.v{lanes.count}p0"
+        zero = f.splat(constant(0, memory), lanes.count)
+        got = f.call(name, memory, lanes.count, pointers, integer(align, "i32"), everywhere, zero)
+        return self._from_memory(got, buffer.dtype)
+
+    def _masked_load(self, memory: str, pointer: Value, mask: Value, count: int, align: int) -> Value:
+        name = f"llvm.masked.load.{suffix(memory, count)}.p0"
+        zero = self.f.splat(constant(0, memory), count)
+        return self.f.call(name, memory, count, pointer, integer(align, "i32"), mask, zero)
+
+    def _from_memory(self, x: Value, dtype: DType) -> Value:
+        if dtype.is_bool:
+            return self.f.compare("icmp ne", x, integer(0, "i8"))
+        return widen(self.f, x, dtype) if dtype in (float16, bfloat16) else x
+
+    def _store(self, w: Write) -> None:
+        f, dtype = self.f, w.buffer.dtype
+        value = self.value(w.value)
+        memory = _memory_type(dtype)
+        if dtype.is_bool:
+            value = f.convert("zext", value, "i8") if value.text.startswith(("%", "splat")) else integer(value.text == "true", "i8")
+        elif dtype in (float16, bfloat16):
+            value = narrow(f, value, dtype)
+        lanes, align = self._lanes, dtype.numpy.itemsize
+        if lanes is None:
+            f.store(value, f.pointer(self.pointers[w.buffer], self.index(w.offset), memory), align)
+            return
+        value = f.splat(value, lanes.count)
+        if w.offset.coefficient(lanes.variable) == 1:
+            pointer = f.pointer(self.pointers[w.buffer], self._affine(w.offset, scalar=True), memory)
+            if lanes.mask is None:
+                f.store(value, pointer, align)
+                return
+            name = f"llvm.masked.store.{suffix(memory, lanes.count)}.p0"
+            operands = (value, pointer, integer(align, "i32"), lanes.mask)
+        else:
+            pointers = f.pointer(self.pointers[w.buffer], f.splat(self.index(w.offset), lanes.count), memory)
+            name = f"llvm.masked.scatter.{suffix(memory, lanes.count)}.v{lanes.count}p0"
+            everywhere = lanes.mask or Value("splat (i1 true)", "i1", lanes.count)
+            operands = (value, pointers, integer(align, "i32"), everywhere)
+        f.declared[f"declare void @{name}({', '.join(o.type for o in operands)})"] = None
+        f.do(f"call void @{name}({', '.join(map(str, operands))})")
+
+    # reductions
+
+    def _reduce(self, expr: Reduce) -> Value:
+        if prod(v.extent for v in expr.loops) == 0:
+            return constant(_identity(expr.op, expr.dtype, empty=True), llvm_type(expr.dtype))
+        if expr.op in ("argmax", "argmin"):
+            return self._reduce_to_place(expr)
+        if self._lanes is not None or expr.loops[-1].extent == 1:
+            return self._reduce_in_each_lane(expr, self._lanes.count if self._lanes else 0)
+        return self._reduce_across_lanes(expr)
+
+    def _reduce_in_each_lane(self, expr: Reduce, count: int) -> Value:
+        first = self.f.splat(constant(_identity(expr.op, expr.dtype), llvm_type(expr.dtype)), count)
+        total = first
+        for var in expr.loops:
+            level = self._open(integer(0), integer(var.extent), 1, total)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
+            level.lanes = self.levels[-2].lanes
+            total = level.loop.carried[0]
+        total = self._combine(expr, total, self.f.splat(self.value(expr.body), count))
+        return self._close_all(len(expr.loops), total)
+
+    def _close_all(self, count: int, total: Value) -> Value:
+        for _ in range(count):
+            loop = self.levels[-1].loop
+            assert loop is not None
+            loop.next[0] = total
+            total = loop.carried[0]
+            self._close()
+        return total
+
+    def _reduce_across_lanes(self, expr: Reduce) -> Value:
+        *outer, last = expr.loops
+        count = self._lane_count(last.extent, 1, most=4)
+        kind = llvm_type(expr.dtype)
+        neutral = constant(_identity(expr.op, expr.dtype), kind)
+        total = self.f.splat(neutral, count)
+        for var in outer:
+            level = self._open(integer(0), integer(var.extent), 1, total)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
+            total = level.loop.carried[0]
+        whole = last.extent // count * count
+        for start, stop in ((0, whole), (whole, last.extent)):
+            if start == stop:
+                continue
+            level = self._open(integer(start), integer(stop), count, total)
+            assert level.loop is not None
+            level.counters[last] = level.loop.counter
+            mask = self._tail(level.loop.counter, integer(stop), count) if start == whole else None
+            level.block = self.f.here
+            level.lanes = Lanes(last, count, level.loop.counter, mask)
+            element = self.f.splat(self.value(expr.body), count)
+            if mask is not None:
+                element = self.f.select(mask, element, neutral)
+            total = self._close_all(1, self._combine(expr, level.loop.carried[0], element))
+        total = self._close_all(len(outer), total)
+        while count > 1:
+            count //= 2
+            parts = []
+            for start in (0, count):
+                places = ", ".join(f"i32 {start + k}" for k in range(count))
+                both = Value("", total.kind, 2 * count).type
+                parts.append(
+                    self.f.emit(total.kind, count, f"shufflevector {total}, {both} poison, <{count} x i32> <{places}>")
+                )
+            total = self._combine(expr, *parts)
+        return self.f.emit(total.kind, 0, f"extractelement {total}, i64 0")
+
+    def _combine(self, expr: Reduce, total: Value, x: Value) -> Value:
+        if expr.op in ("max", "min"):
+            return extreme(self.f, expr.op == "max", total, x, expr.dtype)
+        if expr.op in ("any", "all"):
+            return self.f.binary("or" if expr.op == "any" else "and", total, x)
+        name = "add" if expr.op == "sum" else "mul"
+        return self.f.binary(("f" if expr.dtype.kind == "f" else "") + name, total, x)
+
+    def _reduce_to_place(self, expr: Reduce) -> Value:
+        """argmax, argmin: the first of equals; NaN counts as the largest and as the smallest."""
+        f, (var,) = self.f, expr.loops
+        dtype = expr.body.dtype
+        kind = llvm_type(dtype)
+        count = self._lanes.count if self._lanes else 0
+        larger = expr.op == "argmax"
+        best = f.splat(constant(_identity("max" if larger else "min", dtype), kind), count)
+        level = self._open(integer(0), integer(var.extent), 1, best, f.splat(integer(-1, "i32"), count))
+        loop = level.loop
+        assert loop is not None
+        level.counters[var] = loop.counter
+        level.lanes = self.levels[-2].lanes
+        x = f.splat(self.value(expr.body), count)
+        best, place = loop.carried
+        if dtype.kind == "f":
+            ahead = f.compare(f"fcmp {'ogt' if larger else 'olt'}", x, best)
+            is_nan, had_nan = f.compare("fcmp uno", x, x), f.compare("fcmp ord", best, best)
+            ahead = f.binary("or", ahead, f.binary("and", is_nan, had_nan))
+        else:
+            sign = "s" if dtype.kind == "i" else "u"
+            ahead = f.compare(f"icmp {sign}{'gt' if larger else 'lt'}", x, best)
+        ahead = f.binary("or", ahead, f.compare("icmp eq", place, integer(-1, "i32")))
+        here = f.convert("trunc", loop.counter, "i32")
+        loop.next = [f.select(ahead, x, best), f.select(ahead, here, place)]
+        found = loop.carried[1]
+        self._close()
+        return found
+
+
+def _identity(op: str, dtype: DType, *, empty: bool = False) -> Any:
+    """What changes nothing. -0 for sums, so that a sum of -0 is -0; an empty sum is 0."""
+    if op == "sum":
+        return 0.0 if empty or dtype.kind != "f" else -0.0
+    if op in ("prod", "all"):
+        return 1
+    if op == "any" or dtype.is_bool:
+        return 0 if op in ("any", "max") else 1
+    if dtype.kind == "f":
+        return -np.inf if op == "max" else np.inf
+    bounds = np.iinfo(dtype.numpy)
+    return int(bounds.min if op == "max" else bounds.max)
+
+
+def _memory_type(dtype: DType) -> str:
+    return "i8" if dtype.is_bool else llvm_type(dtype)

@@ -1,0 +1,358 @@
+"""Which values lie in memory, and which nodes become one kernel.
+
+A value is *kept* (it gets memory) if the graph returns it, if a step that is no loop kernel reads or makes it, if it is
+a reduction, or if computing it again for each of its readers would cost more than reading it back. Everything else is
+computed where it is needed.
+
+Kept values that loops can compute are gathered in `Group`s. A group has a domain: `rows` × `columns`. Its members are
+elements of the whole domain, one number for each row, or reductions along a row (softmax, layer norm and
+cross-entropy are one group each). A value joins a group if it reads the group's values at its own place only, so that
+nothing is computed twice, and if no other step stands between them. A member that nobody outside reads is not stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+
+from treadle.backends.native import index as ix
+from treadle.backends.native.expressions import Buffer, Load, Reduce, walk
+from treadle.backends.native.index import Affine, LoopVar
+from treadle.backends.native.kernels import EXPENSIVE
+from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter
+from treadle.core.graph import Graph, Node, Var
+
+CHEAP = 6  # operations that are rather repeated than stored
+NUMBERS = itertools.count()  # of buffers, in all graphs of a plan
+LONGEST = 120  # operations of one inlined expression
+
+
+@dataclass(eq=False)
+class Step:
+    """Something that a plan does: a node of its own, or a group of nodes as one loop kernel."""
+
+    number: int
+    members: list[Var]
+    node: Node | None = None  # of a step that is no loop kernel
+    rows: int = 1
+    columns: int = 1  # 1: every member is a plain map over the rows
+    reads: dict[Var, None] = field(default_factory=dict)
+    after: int = 0  # bit k: step k is needed before this one, directly or not
+
+    @property
+    def is_group(self) -> bool:
+        return self.node is None
+
+
+@dataclass
+class Fusion:
+    """What `fuse` found: the steps in an order in which they can run, and the values that lie in memory."""
+
+    graph: Graph
+    steps: list[Step]
+    kept: dict[Var, Buffer]
+    stored: set[Var]
+    makers: dict[Var, Node]
+    reasons: dict[Var, str]
+
+
+def is_loop_node(node: Node, supported: frozenset[str]) -> bool:
+    """Whether a node can be part of a loop kernel."""
+    name = node.primitive.name
+    if name not in RULES or name not in supported:
+        return False
+    if name == "scatter":
+        return is_row_scatter(node)
+    if name == "bitcast":
+        return all(v.spec.dtype.name not in ("float16", "bfloat16") for v in (*node.inputs, *node.outputs))
+    return True
+
+
+def trailing(node: Node) -> bool:
+    """Whether a node reduces the last axes, and only those."""
+    if node.primitive.name not in REDUCTIONS:
+        return False
+    axes, rank = node.params["axes"], node.inputs[0].spec.ndim
+    return bool(axes) and axes == tuple(range(rank - len(axes), rank))
+
+
+def fuse(graph: Graph, supported: frozenset[str]) -> Fusion:
+    """The steps that compute a graph whose sizes are known.
+
+    Args:
+        graph: without captures and Dims.
+        supported: names of the primitives that loop kernels can compute on this target.
+    """
+    return _Fusing(graph, supported).run()
+
+
+class _Fusing:
+    def __init__(self, graph: Graph, supported: frozenset[str]) -> None:
+        self.graph = graph
+        self.loop = {id(n): is_loop_node(n, supported) for n in graph.nodes}
+        self.makers = {v: n for n in graph.nodes for v in n.outputs}
+        self.readers: dict[Var, list[Node]] = {}
+        for n in graph.nodes:
+            for a in dict.fromkeys(n.inputs):
+                if isinstance(a, Var):
+                    self.readers.setdefault(a, []).append(n)
+        self.kept: dict[Var, Buffer] = {}
+        self.reasons: dict[Var, str] = {}
+        self.steps: list[Step] = []
+        self.step_of: dict[Var, Step] = {}
+        self.placed: dict[tuple[Var, int, int], dict[Var, bool] | None] = {}
+
+    def run(self) -> Fusion:
+        self._keep()
+        for node in self.graph.nodes:
+            if not self.loop[id(node)]:
+                self._own_step(node)
+            elif node.outputs[0] in self.kept:
+                self._place(node)
+        order = _ordered(self.steps)
+        stored = self._stored()
+        return Fusion(self.graph, order, self.kept, stored, self.makers, self.reasons)
+
+    # what lies in memory
+
+    def _keep(self) -> None:
+        outputs = {a for a in self.graph.outputs if isinstance(a, Var)}
+        for v in self.graph.inputs:
+            self._remember(v, "an input")
+        cost: dict[Var, int] = {}
+        for node in self.graph.nodes:
+            if not self.loop[id(node)]:
+                for v in node.outputs:
+                    self._remember(v, f"made by {node.primitive.name}")
+                continue
+            out = node.outputs[0]
+            cost[out] = self._own_cost(node) + sum(cost.get(a, 0) for a in set(node.inputs) if isinstance(a, Var))
+            reason = self._reason(node, out, cost[out], outputs)
+            if reason:
+                self._remember(out, reason)
+                cost[out] = 0
+
+    def _own_cost(self, node: Node) -> int:
+        name = node.primitive.name
+        return 0 if name in VIEWS else 10 if name in EXPENSIVE else 1
+
+    def _reason(self, node: Node, out: Var, cost: int, outputs: set[Var]) -> str:
+        name = node.primitive.name
+        readers = self.readers.get(out, [])
+        if out in outputs:
+            return "an output"
+        if any(not self.loop[id(r)] and not self._takes_views(r, out) for r in readers):
+            return "read by a step of its own"
+        if name in (*REDUCTIONS, "argmax", "argmin", "fold", "contract", "conv"):
+            return "a reduction"
+        if name in VIEWS:
+            return ""
+        if cost > LONGEST:
+            return "its formula is long"
+        uses = self._uses(out)
+        if len(uses) > 1 and cost > CHEAP:
+            return f"read by {len(uses)} nodes"
+        size = prod(out.spec.shape)  # type: ignore[arg-type]
+        if cost > 2 and any(prod(r.outputs[0].spec.shape) > 2 * size for r in uses if r.primitive.name in RULES):  # type: ignore[arg-type]
+            return "read many times"
+        return ""
+
+    def _uses(self, var: Var) -> list[Node]:
+        """The nodes that compute with a value, seen through views."""
+        found: list[Node] = []
+        for r in self.readers.get(var, []):
+            if self.loop[id(r)] and r.primitive.name in VIEWS:
+                found += self._uses(r.outputs[0]) or [r]
+            else:
+                found.append(r)
+        return found
+
+    def _takes_views(self, node: Node, var: Var) -> bool:
+        """Whether a step reads this value through index maps, so that a view of something kept will do."""
+        return node.primitive.name in ("contract", "conv") and self._is_view_of_kept(var)
+
+    def _is_view_of_kept(self, var: Var) -> bool:
+        while var not in self.kept:
+            node = self.makers[var]
+            if not self.loop[id(node)] or node.primitive.name not in VIEWS or not isinstance(node.inputs[0], Var):
+                return False
+            var = node.inputs[0]
+        return True
+
+    def _remember(self, var: Var, reason: str) -> None:
+        self.kept[var] = Buffer(next(NUMBERS), var.spec.dtype, var.spec.shape)  # type: ignore[arg-type]
+        self.reasons[var] = reason
+
+    # steps
+
+    def _own_step(self, node: Node) -> None:
+        step = Step(len(self.steps), list(node.outputs), node)
+        self.steps.append(step)
+        for a in node.inputs:
+            if isinstance(a, Var):
+                for v in self._kept_behind(a):
+                    self._read(step, v)
+        for v in node.outputs:
+            self.step_of[v] = step
+
+    def _kept_behind(self, var: Var) -> Iterable[Var]:
+        """The kept values that a value is computed of."""
+        if var in self.kept:
+            return [var]
+        found: dict[Var, None] = {}
+        stack = [var]
+        while stack:
+            for a in self.makers[stack.pop()].inputs:
+                if isinstance(a, Var):
+                    if a in self.kept:
+                        found[a] = None
+                    else:
+                        stack.append(a)
+        return found
+
+    def _read(self, step: Step, var: Var) -> None:
+        step.reads[var] = None
+        made_by = self.step_of.get(var)
+        if made_by is not None and made_by is not step:
+            step.after |= made_by.after | 1 << made_by.number
+
+    def _place(self, node: Node) -> None:
+        """Put a kept value in a group that it fits, or in one of its own."""
+        out = node.outputs[0]
+        rows, columns = self._domain(node)
+        reads = [v for a in node.inputs if isinstance(a, Var) for v in self._kept_behind(a)]
+        needed = 0
+        for v in reads:
+            if v in self.step_of:
+                needed |= self.step_of[v].after | 1 << self.step_of[v].number
+        chosen = next((c for c in self._candidates(reads) if self._fits(c, out, rows, columns, reads)), None)
+        if chosen is None:
+            chosen = Step(len(self.steps), [], rows=rows, columns=columns)
+            self.steps.append(chosen)
+        elif columns != 1:
+            chosen.rows, chosen.columns = rows, columns
+        chosen.members.append(out)
+        self.step_of[out] = chosen
+        before = chosen.after
+        for v in reads:
+            if self.step_of.get(v) is not chosen:
+                self._read(chosen, v)
+        if chosen.after != before:
+            for other in self.steps:
+                if other.after >> chosen.number & 1:
+                    other.after |= chosen.after
+
+    def _domain(self, node: Node) -> tuple[int, int]:
+        if trailing(node):
+            shape = node.inputs[0].spec.shape
+            k = len(shape) - len(node.params["axes"])
+            return prod(shape[:k]), prod(shape[k:])  # type: ignore[return-value, arg-type]
+        return prod(node.outputs[0].spec.shape), 1  # type: ignore[return-value, arg-type]
+
+    def _candidates(self, reads: list[Var]) -> list[Step]:
+        """Groups that made what is read, and groups that read the same; the latest first."""
+        found = {self.step_of[v].number: self.step_of[v] for v in reads if v in self.step_of}
+        shared = set(reads)
+        for step in self.steps[-24:]:
+            if step.is_group and not shared.isdisjoint(step.reads):
+                found[step.number] = step
+        return [found[k] for k in sorted(found, reverse=True) if found[k].is_group]
+
+    def _fits(self, group: Step, out: Var, rows: int, columns: int, reads: list[Var]) -> bool:
+        for v in reads:  # nothing that is needed may itself need the group
+            made_by = self.step_of.get(v)
+            if made_by is not None and made_by is not group and made_by.after >> group.number & 1:
+                return False
+        size = prod(out.spec.shape)  # type: ignore[arg-type]
+        if size == 0 or 0 in (rows, columns, group.rows, group.columns):
+            return False
+        if columns != 1:  # a reduction along rows
+            if group.columns != 1 and (group.rows, group.columns) != (rows, columns):
+                return False
+            if group.columns == 1 and group.rows not in (rows * columns, rows):
+                return False
+            if group.columns == 1 and any(not self._stays_in_place(m, rows, columns, group) for m in group.members):
+                return False
+            domain = (rows, columns)
+        else:
+            domain = (group.rows, group.columns)
+            if size not in (prod(domain), group.rows):
+                return False
+        return self._stays_in_place(out, *domain, group)
+
+    def _stays_in_place(self, var: Var, rows: int, columns: int, group: Step) -> bool:
+        """Whether, computed over rows × columns, a value reads the group's values at its own place only."""
+        offsets = self._offsets(var, rows, columns)
+        if offsets is None:
+            return False
+        return all(ok for v, ok in offsets.items() if self.step_of.get(v) is group)
+
+    def _offsets(self, var: Var, rows: int, columns: int) -> dict[Var, bool] | None:
+        key = (var, rows, columns)
+        if key not in self.placed:
+            self.placed[key] = self._find_offsets(var, rows, columns)
+        return self.placed[key]
+
+    def _find_offsets(self, var: Var, rows: int, columns: int) -> dict[Var, bool] | None:
+        """For each kept value that is read: is it always read at the reader's place?"""
+        row, column = LoopVar(rows), LoopVar(columns)
+        node = self.makers[var]
+        low = Lowering(self.kept, self.makers, inline=lambda v: v is var)
+        low.columns = (column,)
+        if trailing(node) and columns != 1:
+            if prod(node.inputs[0].spec.shape) != rows * columns or prod(var.spec.shape) != rows:  # type: ignore[arg-type]
+                return None
+            low.row_reductions = {var}
+            low.at(var, ix.unflatten(ix.of(row), var.spec.shape))  # type: ignore[arg-type]
+        else:
+            size = prod(var.spec.shape)  # type: ignore[arg-type]
+            if size == rows * columns:
+                flat = ix.of(row) * columns + ix.of(column)
+            elif size == rows:
+                flat = ix.of(row)
+            else:
+                return None
+            low.at(var, ix.unflatten(flat, var.spec.shape))  # type: ignore[arg-type]
+        whole, single = ix.of(row) * columns + ix.of(column), ix.of(row)
+        found: dict[Var, bool] = {}
+        by_buffer = {self.kept[v]: v for v in low.reads}
+        for e in walk(list(low.results.values())):
+            if isinstance(e, Load):
+                v = by_buffer[e.buffer]
+                right = e.offset == (whole if e.buffer.size == rows * columns and columns != 1 else single)
+                if e.buffer.size == rows * columns and e.buffer.size == rows:
+                    right = e.offset == whole
+                found[v] = found.get(v, True) and right and e.buffer.size in (rows * columns, rows)
+        return found
+
+    def _stored(self) -> set[Var]:
+        """The kept values that somebody outside of their group reads."""
+        stored = {a for a in self.graph.outputs if isinstance(a, Var)}
+        for step in self.steps:
+            stored.update(v for v in step.reads if self.step_of.get(v) is not step)
+            if not step.is_group:
+                stored.update(step.members)
+        return stored & self.kept.keys()
+
+
+def _ordered(steps: list[Step]) -> list[Step]:
+    """An order in which each step comes after what it needs; else as the nodes stood."""
+    out: list[Step] = []
+    done = 0
+    waiting = list(steps)
+    while waiting:
+        later = []
+        for s in waiting:
+            if s.after & ~done & ~(1 << s.number):
+                later.append(s)
+            else:
+                out.append(s)
+                done |= 1 << s.number
+        assert len(later) < len(waiting), "steps wait for each other"
+        waiting = later
+    return out
+
+
+__all__ = ["Affine", "Fusion", "Reduce", "Step", "fuse", "is_loop_node", "trailing"]

@@ -1,0 +1,104 @@
+"""`LoopKernel`: a loop nest with a scalar body; what several fused nodes become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, walk
+from treadle.backends.native.index import Affine, LoopVar
+
+STRIP = 8192  # elements of one strip, where a long row is shared between threads
+WORTH_SHARING = 60_000  # elementary operations below which a second thread costs more than it brings
+CHUNK = 30_000  # elementary operations that a thread takes at a time
+
+
+@dataclass(frozen=True)
+class Write:
+    """One store: `value` goes to `buffer[offset]`."""
+
+    buffer: Buffer
+    offset: Affine
+    value: Expr
+
+    def __str__(self) -> str:
+        return f"{self.buffer}[{self.offset}] = {self.value!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class LoopKernel:
+    """For every row: its reductions, its scalars, and then all of its columns.
+
+    `rows` are loops whose rounds are independent; the last one of `columns` goes through the lanes of vectors.
+    Expressions are computed at the outermost loop that they depend on.
+    """
+
+    rows: tuple[LoopVar, ...]
+    columns: tuple[LoopVar, ...]
+    writes: tuple[Write, ...]
+    labels: tuple[str, ...] = ()  # the nodes it was made of, for people
+
+    @cached_property
+    def expressions(self) -> list[Expr]:
+        return walk([w.value for w in self.writes])
+
+    @cached_property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """What it reads and writes, in the order of its arguments."""
+        found = {e.buffer: None for e in self.expressions if isinstance(e, Load)}
+        found |= {w.buffer: None for w in self.writes}
+        return tuple(found)
+
+    @cached_property
+    def strips(self) -> int:
+        """Into how many strips the columns of a row are cut, for threads to share."""
+        if len(self.columns) != 1 or self.columns[0].extent < 2 * STRIP:
+            return 1
+        shared = any(isinstance(e, Reduce) and self.columns[0] not in e.variables for e in self.expressions)
+        if shared or any(self.columns[0] not in w.offset.variables for w in self.writes):
+            return 1
+        return -(-self.columns[0].extent // STRIP)
+
+    @cached_property
+    def blocks(self) -> int:
+        """How many independent pieces it has: rows, times strips."""
+        return prod(v.extent for v in self.rows) * self.strips
+
+    @cached_property
+    def operations(self) -> int:
+        """About how many elementary operations it does in all."""
+        total = 0
+        columns = set(self.columns)
+        rows = prod(v.extent for v in self.rows)
+        inner = prod(v.extent for v in self.columns)
+        within: dict[int, int] = {}
+        for e in reversed(self.expressions):
+            times = within.get(e.number, 1)
+            cost = 8 if getattr(e, "name", "") in EXPENSIVE else 1
+            repeated = inner if e.variables & columns else 1
+            total += cost * rows * repeated * times
+            for child in e.children():
+                rounds = prod(v.extent for v in e.loops) if isinstance(e, Reduce) else 1
+                within[child.number] = max(within.get(child.number, 1), times * rounds)
+        return total
+
+    @cached_property
+    def grain(self) -> int:
+        """How many blocks a thread takes at a time; all of them where sharing does not pay."""
+        if self.operations < WORTH_SHARING or self.blocks == 1:
+            return self.blocks
+        return max(1, CHUNK * self.blocks // self.operations)
+
+    def __str__(self) -> str:
+        lines = [f"for {v} < {v.extent}" for v in self.rows]
+        lines += [f"  for {v} < {v.extent}" for v in self.columns]
+        lines += [f"    {e!r} = {e.describe()}" for e in self.expressions]  # type: ignore[attr-defined]
+        lines += [f"    {w}" for w in self.writes]
+        return "\n".join(lines)
+
+
+EXPENSIVE = frozenset(
+    "exp expm1 log log1p tanh sigmoid erf sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh power erfinv "
+    "lgamma digamma logaddexp threefry32 threefry64 remainder floor_divide".split()
+)

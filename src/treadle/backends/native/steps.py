@@ -1,0 +1,84 @@
+"""Work: one or more kernels, with everything a plan needs to know of them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from treadle.backends.native.assembly import Function
+from treadle.backends.native.emitting import write_kernel
+from treadle.backends.native.expressions import Buffer
+from treadle.backends.native.fuse import Fusion, Step
+from treadle.backends.native.kernels import LoopKernel
+from treadle.backends.native.lowering import RULES
+from treadle.backends.native.mathematics import NAMES
+from treadle.backends.native.scalar import WRITERS
+from treadle.backends.native.schedule import loop_kernel
+from treadle.backends.native.target import host
+from treadle.core.graph import Node
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kernel with its buffers. `text` says all of what it does: equal texts are one function."""
+
+    text: str
+    write: Callable[[], Function]
+    buffers: tuple[Buffer, ...]
+    blocks: int
+    grain: int
+    labels: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "td_" + hashlib.sha256(self.text.encode()).hexdigest()[:24]
+
+
+@functools.cache
+def supported() -> frozenset[str]:
+    """Primitives that loop kernels can compute."""
+    from treadle.backends.native.lowering import COMPARISONS, ELEMENTWISE
+
+    mathematical = {"exp", "power"} | {n for n in ELEMENTWISE if n not in _exact()}
+    return frozenset(
+        n for n in RULES if (n not in mathematical or n in NAMES) and (n not in (*ELEMENTWISE, *COMPARISONS) or n in WRITERS)
+    )
+
+
+def _exact() -> set[str]:
+    return set(
+        "neg abs sign floor ceil round trunc sqrt rsqrt not_ add sub mul div floor_divide remainder maximum minimum "
+        "copysign and_ or_ xor shift_left shift_right masked_mul masked_div clamp integer_power".split()
+    )
+
+
+def group_work(fusion: Fusion, step: Step) -> Sequence[Work]:
+    """The loop kernel of a group."""
+    return [loop_work(loop_kernel(fusion, step))]
+
+
+def loop_work(kernel: LoopKernel) -> Work:
+    text = canonical(str(kernel))
+    name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    return Work(
+        text, lambda: write_kernel(kernel, name, host().vector), kernel.buffers, kernel.blocks, kernel.grain, kernel.labels
+    )
+
+
+def canonical(text: str) -> str:
+    """A kernel's text with counters and buffers numbered as they appear."""
+    names: dict[str, str] = {}
+
+    def rename(match: re.Match[str]) -> str:
+        word = match.group()
+        return names.setdefault(word, f"{word[0]}{len(names)}")
+
+    return re.sub(r"\bi\d+\b|@\d+", rename, text)
+
+
+def node_work(fusion: Fusion, node: Node) -> Sequence[Work] | None:
+    """The kernels of a node that is a step of its own; None where only its reference can compute it."""
+    return None
