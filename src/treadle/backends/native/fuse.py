@@ -65,9 +65,27 @@ def is_loop_node(node: Node, supported: frozenset[str]) -> bool:
         return False
     if name == "scatter":
         return is_row_scatter(node)
+    if name in ("contract", "conv"):
+        return not is_large_product(node)
     if name == "bitcast":
         return all(v.spec.dtype.name not in ("float16", "bfloat16") for v in (*node.inputs, *node.outputs))
     return True
+
+
+def is_large_product(node: Node) -> bool:
+    """Whether a product is worth a kernel of its own."""
+    if node.outputs[0].spec.dtype.name not in ("float32", "float64"):
+        return False
+    shapes = [a.spec.shape for a in node.inputs]
+    if any(not isinstance(a, Var) for a in node.inputs) or any(0 in s for s in shapes):
+        return False
+    if node.primitive.name == "conv":
+        groups, outputs = node.params["groups"], shapes[1][-1]
+        return outputs // groups > 1 or shapes[1][-2] > 8  # type: ignore[operator]
+    summed = prod(shapes[0][a] for a in node.params["axes"][0])  # type: ignore[misc]
+    made = prod(node.outputs[0].spec.shape)  # type: ignore[arg-type]
+    free = [prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])]) for k, s in enumerate(shapes)]  # type: ignore[arg-type, misc, operator]
+    return summed > 1 and min(free) > 1 and summed * made >= 4096
 
 
 def trailing(node: Node) -> bool:
@@ -109,6 +127,8 @@ class _Fusing:
         for node in self.graph.nodes:
             if not self.loop[id(node)]:
                 self._own_step(node)
+            elif node.outputs[0] in self.targets:
+                continue
             elif node.outputs[0] in self.kept:
                 self._place(node)
         order = _ordered(self.steps)
@@ -119,20 +139,41 @@ class _Fusing:
 
     def _keep(self) -> None:
         outputs = {a for a in self.graph.outputs if isinstance(a, Var)}
+        self.target_of = {id(n): self._target(n, outputs) for n in self.graph.nodes if is_product(n) and not self.loop[id(n)]}
+        self.targets = set(self.target_of.values())
         for v in self.graph.inputs:
             self._remember(v, "an input")
         cost: dict[Var, int] = {}
         for node in self.graph.nodes:
             if not self.loop[id(node)]:
-                for v in node.outputs:
+                for v in self._made_by(node):
                     self._remember(v, f"made by {node.primitive.name}")
                 continue
             out = node.outputs[0]
+            if out in self.targets:
+                continue
             cost[out] = self._own_cost(node) + sum(cost.get(a, 0) for a in set(node.inputs) if isinstance(a, Var))
             reason = self._reason(node, out, cost[out], outputs)
             if reason:
                 self._remember(out, reason)
                 cost[out] = 0
+
+    def _made_by(self, node: Node) -> tuple[Var, ...]:
+        """What a step of its own keeps: of a product, the view of its output that everybody reads."""
+        return (self.target_of[id(node)],) if id(node) in self.target_of else node.outputs
+
+    def _target(self, node: Node, outputs: set[Var]) -> Var:
+        """Where a product's output has one reader, and that one rearranges it, it is written so at once."""
+        var = node.outputs[0]
+        while var not in outputs:
+            readers = self.readers.get(var, [])
+            if len(readers) != 1 or readers[0].primitive.name not in ("transpose", "reshape") or not self.loop[id(readers[0])]:
+                break
+            view = readers[0]
+            if view.primitive.name == "reshape" and not _only_merges(var.spec.shape, view.outputs[0].spec.shape):  # type: ignore[arg-type]
+                break
+            var = view.outputs[0]
+        return var
 
     def _own_cost(self, node: Node) -> int:
         name = node.primitive.name
@@ -188,13 +229,13 @@ class _Fusing:
     # steps
 
     def _own_step(self, node: Node) -> None:
-        step = Step(len(self.steps), list(node.outputs), node)
+        step = Step(len(self.steps), list(self._made_by(node)), node)
         self.steps.append(step)
         for a in node.inputs:
             if isinstance(a, Var):
                 for v in self._kept_behind(a):
                     self._read(step, v)
-        for v in node.outputs:
+        for v in step.members:
             self.step_of[v] = step
 
     def _kept_behind(self, var: Var) -> Iterable[Var]:
@@ -335,6 +376,16 @@ class _Fusing:
             if not step.is_group:
                 stored.update(step.members)
         return stored & self.kept.keys()
+
+
+def is_product(node: Node) -> bool:
+    return node.primitive.name in ("contract", "conv")
+
+
+def _only_merges(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether a reshape only joins neighbouring axes or adds axes of size 1: then no index is divided."""
+    edges = lambda shape: {prod(shape[k:]) for k in range(len(shape) + 1)}  # noqa: E731
+    return edges(after) <= edges(before)
 
 
 def _ordered(steps: list[Step]) -> list[Step]:

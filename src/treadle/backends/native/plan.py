@@ -281,7 +281,7 @@ class _Planner:
         special = _CONTROL.get(node.primitive.name)
         if special is not None:
             return special(self, node, places)
-        work = node_work(fusion, node)
+        work = node_work(fusion, step)
         if work is not None:
             return self._launches(work, fusion, places)
         inputs = tuple(self._at(a, places) for a in node.inputs)

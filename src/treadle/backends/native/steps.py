@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from treadle.backends.native.assembly import Function
 from treadle.backends.native.emitting import write_kernel
 from treadle.backends.native.expressions import Buffer
-from treadle.backends.native.fuse import Fusion, Step
+from treadle.backends.native.contraction import Schedule, schedule
+from treadle.backends.native.fuse import Fusion, Step, is_product
 from treadle.backends.native.kernels import LoopKernel
 from treadle.backends.native.lowering import RULES
 from treadle.backends.native.mathematics import NAMES
+from treadle.backends.native.micro import write_product
+from treadle.backends.native.products import describe
 from treadle.backends.native.scalar import WRITERS
 from treadle.backends.native.schedule import loop_kernel
 from treadle.backends.native.target import host
-from treadle.core.graph import Node
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,25 @@ def canonical(text: str) -> str:
     return re.sub(r"\bi\d+\b|@\d+", rename, text)
 
 
-def node_work(fusion: Fusion, node: Node) -> Sequence[Work] | None:
+def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
     """The kernels of a node that is a step of its own; None where only its reference can compute it."""
-    return None
+    node = step.node
+    assert node is not None
+    if not is_product(node):
+        return None
+    (out,) = step.members
+    prepared = describe(fusion, node, out)
+    found = schedule(prepared.product, host())
+    if found is None:
+        return None
+    copies = [*prepared.copies, *([found.pack] if found.pack else [])]
+    return [*map(loop_work, copies), product_work(found.schedule)]
+
+
+def product_work(s: Schedule) -> Work:
+    """The kernel of a product."""
+    text = canonical(str(s))
+    name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    p = s.product
+    grain = 1 if s.blocks > 1 else s.blocks
+    return Work(text, lambda: write_product(s, name, host()), (p.x, p.y, p.out), s.blocks, grain, ("product",))

@@ -1,0 +1,241 @@
+"""How a product is computed: one register-blocked kernel, with whatever copy makes its operands fit it.
+
+A tile of `height` rows by `vectors` vectors of columns stays in registers while the sums run: for each summed index the
+vectors of y are loaded once, and each row's element of x is multiplied with all of them. Around that are loops over
+tiles, panels (a panel is as wide as a tile) and, outermost, blocks of the sums that keep what is read in the cache. y is
+packed panel by panel where its columns are not neighbours, or where its rows lie so far apart that they would fight for
+the same lines of the cache. The order in which one output is summed depends on neither tiles nor threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from treadle.backends.native import index as ix
+from treadle.backends.native.expressions import Buffer, Condition, Load, Table
+from treadle.backends.native.fuse import NUMBERS
+from treadle.backends.native.index import Affine, LoopVar
+from treadle.backends.native.kernels import LoopKernel, Write
+from treadle.backends.native.products import Axis, Product
+from treadle.backends.native.target import Target
+
+SUMMED = 512  # indices that are summed in one go
+FAR = 2048  # bytes between rows of y from which on it is packed
+TASKS = 24  # pieces of a large product, for threads to share
+SMALL = 2_000_000  # operations below which there is only one piece
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A product with its blocking.
+
+    Attributes:
+        lane: which of the columns goes through lanes; y and the output are contiguous along it.
+        tile: which of the rows is tiled (None: there is one row).
+        height, vectors, lanes: rows and vectors of a tile, and elements of a vector.
+        outer, inner: the sums around the tiles and those in registers.
+        pieces: into how many pieces batch, rows (the tiled axis last), panels are cut, axis by axis.
+        padded: y's panels are complete in memory, so that reading past the last column is no fault.
+    """
+
+    product: Product
+    lane: Axis
+    tile: Axis
+    others: tuple[Axis, ...]
+    height: int
+    vectors: int
+    lanes: int
+    outer: tuple[Axis, ...]
+    inner: tuple[Axis, ...]
+    pieces: tuple[int, ...]
+    panel_step: int
+    padded: bool
+
+    @property
+    def width(self) -> int:
+        return self.vectors * self.lanes
+
+    @property
+    def panels(self) -> int:
+        return -(-self.lane.extent // self.width)
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.tile.extent // self.height)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """What tasks are made of: rounds of the other axes, tiles, panels."""
+        return (*(a.extent for a in self.others), self.tiles, self.panels)
+
+    @property
+    def blocks(self) -> int:
+        return prod(self.pieces)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.product}\n  tiles {self.height} x {self.vectors} x {self.lanes} of {self.tile}, lanes {self.lane}, "
+            f"loops {' '.join(map(str, self.others))} in pieces {self.pieces}, "
+            f"sums {' '.join(map(str, self.outer))} / {' '.join(map(str, self.inner))}, panels {self.panel_step} "
+            f"{'padded' if self.padded else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    schedule: Schedule
+    pack: LoopKernel | None
+
+
+def schedule(product: Product, target: Target) -> Scheduled | None:
+    """How to compute a product; None where a plain loop is as good."""
+    made = _oriented(product)
+    if made is None:
+        return None
+    product, lane = made
+    itemsize = product.out.dtype.numpy.itemsize
+    lanes = target.vector // itemsize
+    while lanes > 4 and lanes // 2 >= lane.extent:
+        lanes //= 2
+    tile = _tiled(product)
+    height, vectors = _tile_size(tile.extent, -(-lane.extent // lanes), target)
+    rows = prod(a.extent for a in (*product.rows,))
+    sums = _ordered_sums(product)
+    pack = None
+    panel_step = vectors * lanes
+    padded = False
+    far = bool(sums) and abs(sums[-1].y) * itemsize >= FAR and rows >= 4 * height and lane.extent > lanes
+    if lane.y != 1 or far:
+        if lane.y != 1 and rows <= 2:
+            return None
+        product, pack, lane, panel_step = _packed(product, lane, vectors * lanes)
+        sums = _ordered_sums(product)
+        padded = True
+    outer, inner = _split_sums(sums)
+    columns = tuple(a for a in product.columns if a is not lane)
+    others = (*product.batch, *(a for a in product.rows if a is not tile), *columns)
+    made_schedule = Schedule(
+        product, lane, tile, others, height, vectors, lanes, outer, inner, (), panel_step, padded
+    )
+    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), pack)
+
+
+def _oriented(product: Product) -> tuple[Product, Axis] | None:
+    """The product with the output's contiguous axis among its columns, and that axis."""
+    for candidate in (product, product.swapped):
+        lane = next((a for a in candidate.columns if a.out == 1), None)
+        if lane is not None:
+            return candidate, lane
+    if not product.rows and not product.columns:
+        return None
+    return None
+
+
+def _tiled(product: Product) -> Axis:
+    """The rows to tile: those whose neighbours are nearest in x, if there are enough of them."""
+    if not product.rows:
+        return Axis(1)
+    large = [a for a in product.rows if a.extent >= 6]
+    return min(large, key=lambda a: abs(a.x)) if large else max(product.rows, key=lambda a: a.extent)
+
+
+def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
+    """Rows and vectors of a tile such that the least time is lost to loads, latency and incomplete tiles."""
+
+    def time(height: int, wide: int) -> float:
+        def one(h: int, w: int) -> float:
+            return max(h * w / 2, (h + w) / 2, 4.0)
+
+        whole_rows, rest_rows = divmod(rows, height)
+        whole, rest = divmod(vectors, wide)
+        total = whole_rows * whole * one(height, wide)
+        total += whole * one(rest_rows, wide) if rest_rows else 0
+        total += whole_rows * one(height, rest) if rest else 0
+        return total + (one(rest_rows, rest) if rest and rest_rows else 0)
+
+    spare = 1 if target.registers == 32 else 2
+    choices = [
+        (h, w)
+        for w in range(1, 5)
+        for h in range(1, 29)
+        if h * w + w + spare <= target.registers and (h <= rows or h == 1) and (w <= vectors or w == 1)
+    ]
+    return min(choices, key=lambda c: (time(*c), abs(c[0] - c[1])))
+
+
+def _ordered_sums(product: Product) -> list[Axis]:
+    """Sums, the one along which both operands are read most closely innermost."""
+    return sorted(product.sums, key=lambda a: -(abs(a.y) + abs(a.x)))
+
+
+def _split_sums(sums: list[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """(outer, inner): as many innermost axes as make up to `SUMMED` indices; a longer axis is cut."""
+    inner: list[Axis] = []
+    outer = list(sums)
+    total = 1
+    while outer and total * outer[-1].extent <= SUMMED + SUMMED // 2:
+        axis = outer.pop()
+        total *= axis.extent
+        inner.insert(0, axis)
+    if not inner and outer:
+        axis = outer.pop()
+        block = next((b for b in range(SUMMED, SUMMED // 2, -1) if axis.extent % b == 0), None)
+        if block is None:
+            return tuple(outer), (axis,)  # prime-like lengths are summed in one go
+        inner = [replace(axis, extent=block)]
+        outer.append(Axis(axis.extent // block, axis.x * block, axis.y * block, 0))
+    return tuple(outer), tuple(inner)
+
+
+def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
+    """y copied panel by panel: [batch and other columns, panel, sums, width], the last panel filled up with zeros."""
+    others = [*product.batch, *(a for a in product.columns if a is not lane)]
+    others = [a for a in others if a.y or a in product.batch]
+    sums = _ordered_sums(product)
+    panels = -(-lane.extent // width)
+    shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
+    steps = ix.row_major(shape)
+    buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
+    loops = tuple(map(LoopVar, shape))
+    table = Table()
+    source = [*others, Axis(panels, y=lane.y * width), *sums, replace(lane)]
+    place = ix.constant(product.begins[1])
+    target = ix.ZERO
+    for v, a, step in zip(loops, source, steps, strict=True):
+        place = place + ix.of(v) * a.y
+        target = target + ix.of(v) * step
+    column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
+    inside = Condition(column, 0, lane.extent - 1)
+    value = table.add(Load(product.y, place, () if inside.always else (inside,)))
+    real = [v for v in loops if v.extent != 1]
+    kernel = LoopKernel(tuple(real[:-1]), tuple(real[-1:]), (Write(buffer, target, value),), ("pack",))
+    known = dict(zip(map(id, others), steps, strict=False))
+    sum_steps = steps[len(others) + 1 : -1]
+
+    def moved(a: Axis) -> Axis:
+        return replace(a, y=known.get(id(a), 0))
+
+    new_lane = replace(lane, y=1)
+    made = Product(
+        product.x,
+        buffer,
+        product.out,
+        (product.begins[0], 0, product.begins[2]),
+        tuple(map(moved, product.batch)),
+        product.rows,
+        tuple(new_lane if a is lane else moved(a) for a in product.columns),
+        tuple(replace(a, y=s) for a, s in zip(sums, sum_steps, strict=True)),
+    )
+    return made, kernel, new_lane, steps[len(others)]
+
+
+def _pieces(s: Schedule) -> tuple[int, ...]:
+    """Into how many pieces each loop is cut: enough for all threads, and no smaller than the work allows."""
+    wanted = min(TASKS, max(1, s.product.operations // SMALL))
+    out = []
+    for n in s.counts:
+        part = min(n, wanted)
+        out.append(part)
+        wanted = -(-wanted // part)
+    return tuple(out)

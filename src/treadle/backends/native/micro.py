@@ -1,0 +1,202 @@
+"""A scheduled product as LLVM: tasks, tiles, and the tile in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from treadle.backends.native.assembly import Function, Loop, Value, constant, integer, llvm_type, suffix
+from treadle.backends.native.contraction import Schedule
+from treadle.backends.native.emitting import PARAMETERS
+from treadle.backends.native.products import Axis
+from treadle.backends.native.target import Target
+
+
+def write_product(s: Schedule, name: str, target: Target) -> Function:
+    """The function `void name(ptr args, i64 begin, i64 end)` for the tasks begin … end - 1; args are x, y, out."""
+    return _Writer(s, name, target).write()
+
+
+class _Writer:
+    def __init__(self, s: Schedule, name: str, target: Target) -> None:
+        self.s, self.target = s, target
+        self.f = f = Function(name, PARAMETERS)
+        self.kind = llvm_type(s.product.out.dtype)
+        self.align = s.product.out.dtype.numpy.itemsize
+        args = f.parameters[0]
+        self.x, self.y, self.out = (
+            f.load("ptr", f.pointer(args, integer(k), "ptr"), align=8) for k in range(3)
+        )
+
+    def write(self) -> Function:
+        f, s = self.f, self.s
+        _, begin, end = f.parameters
+        with f.loop(begin, end, 1) as tasks:
+            self._task(tasks.counter)
+        f.do("ret void")
+        return f
+
+    def _task(self, task: Value) -> None:
+        """From a task's number to where each loop begins and ends."""
+        f, s = self.f, self.s
+        ranges: list[tuple[Value, Value]] = []
+        left = task
+        for n, pieces in reversed(list(zip(s.counts, s.pieces, strict=True))):
+            if pieces == 1:
+                ranges.insert(0, (integer(0), integer(n)))
+                continue
+            part = f.binary("urem", left, integer(pieces))
+            left = f.binary("udiv", left, integer(pieces))
+            if pieces == n:
+                ranges.insert(0, (part, f.binary("add", part, integer(1))))
+                continue
+            size = integer(-(-n // pieces))
+            first = f.binary("mul", part, size)
+            past = f.intrinsic("smin", f.binary("add", first, size), integer(n))
+            ranges.insert(0, (first, past))
+        begins = tuple(integer(b) for b in s.product.begins)
+        self._around(list(s.others), ranges, begins)
+
+    def _around(self, axes: list[Axis], ranges: list[tuple[Value, Value]], at: Sequence[Value]) -> None:
+        """Loops over what is neither tiled nor in lanes."""
+        if axes:
+            axis = axes[0]
+            with self.f.loop(*ranges[0], 1) as loop:
+                self._around(axes[1:], ranges[1:], self._moved(at, loop.counter, axis))
+            return
+        self._sums(list(self.s.outer), ranges, at, None)
+
+    def _sums(self, axes: list[Axis], ranges: list[tuple[Value, Value]], at: Sequence[Value], first: Value | None) -> None:
+        """Loops over blocks of sums; `first` says whether nothing has been summed yet."""
+        if axes:
+            axis = axes[0]
+            with self.f.loop(integer(0), integer(axis.extent), 1) as loop:
+                here = self.f.compare("icmp eq", loop.counter, integer(0))
+                here = here if first is None else self.f.binary("and", first, here)
+                self._sums(axes[1:], ranges, self._moved(at, loop.counter, axis), here)
+            return
+        self._panels(ranges, at, first)
+
+    def _panels(self, ranges: list[tuple[Value, Value]], at: Sequence[Value], first: Value | None) -> None:
+        s, f = self.s, self.f
+        whole = s.lane.extent // s.width
+
+        def panel(loop: Loop, columns: int) -> None:
+            x, y, out = at
+            y = f.binary("add", y, f.binary("mul", loop.counter, integer(s.panel_step)))
+            out = f.binary("add", out, f.binary("mul", loop.counter, integer(s.width)))
+            self._tiles(ranges[-2], (x, y, out), columns, first)
+
+        self._in_two(ranges[-1], whole, s.lane.extent - whole * s.width, s.width, panel)
+
+    def _tiles(self, over: tuple[Value, Value], at: Sequence[Value], columns: int, first: Value | None) -> None:
+        s, f = self.s, self.f
+        whole = s.tile.extent // s.height
+
+        def tile(loop: Loop, rows: int) -> None:
+            x, y, out = at
+            x = f.binary("add", x, f.binary("mul", loop.counter, integer(s.tile.x * s.height)))
+            out = f.binary("add", out, f.binary("mul", loop.counter, integer(s.tile.out * s.height)))
+            self._tile((x, y, out), rows, columns, first)
+
+        self._in_two(over, whole, s.tile.extent - whole * s.height, s.height, tile)
+
+    def _in_two(
+        self, over: tuple[Value, Value], whole: int, rest: int, size: int, body: Callable[[Loop, int], None]
+    ) -> None:
+        """A loop over complete pieces, and the incomplete last one if there is one."""
+        f = self.f
+        first, past = over
+        if whole:
+            end = f.intrinsic("smin", past, integer(whole)) if rest else past
+            with f.loop(first, end, 1) as loop:
+                body(loop, size)
+        if rest:
+            start = f.intrinsic("smax", first, integer(whole)) if whole else first
+            with f.loop(start, past, 1) as loop:
+                body(loop, rest)
+
+    def _moved(self, at: Sequence[Value], counter: Value, axis: Axis) -> tuple[Value, ...]:
+        f = self.f
+        out = []
+        for place, step in zip(at, (axis.x, axis.y, axis.out), strict=True):
+            out.append(f.binary("add", place, f.binary("mul", counter, integer(step))) if step else place)
+        return tuple(out)
+
+    # the tile in registers
+
+    def _tile(self, at: Sequence[Value], rows: int, columns: int, first: Value | None) -> None:
+        f, s = self.f, self.s
+        x, y, out = at
+        vectors = -(-columns // s.lanes)
+        mask = self._mask(columns - (vectors - 1) * s.lanes) if columns % s.lanes else None
+        zero = f.splat(constant(0.0, self.kind), s.lanes)
+        places = []
+        for r in range(rows):
+            row = f.binary("add", out, integer(r * s.tile.out))
+            places.append([f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)])
+        sums = [zero] * (rows * vectors)
+        if first is not None:
+            again = f.binary("xor", first, integer(1, "i1"))
+            sums = [
+                f.select(again, self._load(places[r][v], mask if v == vectors - 1 else None), zero)
+                for r in range(rows)
+                for v in range(vectors)
+            ]
+        sums = self._inner(list(s.inner), x, y, sums, rows, vectors, None if s.padded else mask)
+        for r in range(rows):
+            for v in range(vectors):
+                self._store(sums[r * vectors + v], places[r][v], mask if v == vectors - 1 else None)
+
+    def _inner(
+        self, axes: list[Axis], x: Value, y: Value, sums: list[Value], rows: int, vectors: int, mask: Value | None
+    ) -> list[Value]:
+        f, s = self.f, self.s
+        if axes:
+            axis = axes[0]
+            with f.loop(integer(0), integer(axis.extent), 1, *sums) as loop:
+                px, py, _ = self._moved((x, y, integer(0)), loop.counter, replace_out(axis))
+                loop.next = self._inner(axes[1:], px, py, loop.carried, rows, vectors, mask)
+            return loop.carried
+        columns = []
+        for v in range(vectors):
+            place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
+            columns.append(self._load(place, mask if v == vectors - 1 else None))
+        out = list(sums)
+        for r in range(rows):
+            place = f.pointer(self.x, f.binary("add", x, integer(r * s.tile.x)), self.kind)
+            one = f.splat(f.load(self.kind, place, align=self.align), s.lanes)
+            for v in range(vectors):
+                k = r * vectors + v
+                out[k] = self._multiply_add(one, columns[v], out[k])
+        return out
+
+    def _multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        if self.target.fma:
+            return self.f.intrinsic("fma", a, b, c)
+        return self.f.binary("fadd", self.f.binary("fmul", a, b), c)
+
+    def _mask(self, count: int) -> Value:
+        bits = ", ".join(f"i1 {'true' if k < count else 'false'}" for k in range(self.s.lanes))
+        return Value(f"<{bits}>", "i1", self.s.lanes)
+
+    def _load(self, place: Value, mask: Value | None) -> Value:
+        f, lanes = self.f, self.s.lanes
+        if mask is None:
+            return f.load(self.kind, place, lanes, self.align)
+        zero = f.splat(constant(0.0, self.kind), lanes)
+        name = f"llvm.masked.load.{suffix(self.kind, lanes)}.p0"
+        return f.call(name, self.kind, lanes, place, integer(self.align, "i32"), mask, zero)
+
+    def _store(self, value: Value, place: Value, mask: Value | None) -> None:
+        f, lanes = self.f, self.s.lanes
+        if mask is None:
+            f.store(value, place, self.align)
+            return
+        operands = (value, place, integer(self.align, "i32"), mask)
+        name = f"llvm.masked.store.{suffix(self.kind, lanes)}.p0"
+        f.declared[f"declare void @{name}({', '.join(o.type for o in operands)})"] = None
+        f.do(f"call void @{name}({', '.join(map(str, operands))})")
+
+
+def replace_out(axis: Axis) -> Axis:
+    return Axis(axis.extent, axis.x, axis.y, 0)
