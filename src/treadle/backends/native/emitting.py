@@ -72,12 +72,18 @@ class _Writer:
         _, begin, end = self.f.parameters
         self._open(begin, end, 1)
         self._bind_block(self.levels[-1])
+        for var in self.kernel.serial:
+            level = self._open(integer(0), integer(var.extent), 1)
+            assert level.loop is not None
+            level.counters[var] = level.loop.counter
         rows = [w for w in self.kernel.writes if not w.offset.variables & set(self.kernel.columns)]
         for w in rows:
             self._store(w)
         full = [w for w in self.kernel.writes if w not in rows]
         if full:
             self._columns(full)
+        for _ in self.kernel.serial:
+            self._close()
         self._close()
         self.f.do("ret void")
         return self.f

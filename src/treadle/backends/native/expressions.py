@@ -111,7 +111,7 @@ class Load(Expr):
         return ("load", self.buffer, self.offset, self.conditions)
 
     def children(self) -> tuple[Expr, ...]:
-        return _computed_in((self.offset, *(c.value for c in self.conditions)))
+        return computed_in((self.offset, *(c.value for c in self.conditions)))
 
     def describe(self) -> str:
         guard = f" if {' and '.join(map(str, self.conditions))}" if self.conditions else ""
@@ -151,7 +151,7 @@ class Index(Expr):
         return ("index", self.value, self.dtype)
 
     def children(self) -> tuple[Expr, ...]:
-        return _computed_in((self.value,))
+        return computed_in((self.value,))
 
     def describe(self) -> str:
         return f"index {self.value}"
@@ -171,7 +171,7 @@ class Test(Expr):
         return ("test", self.conditions)
 
     def children(self) -> tuple[Expr, ...]:
-        return _computed_in(tuple(c.value for c in self.conditions))
+        return computed_in(tuple(c.value for c in self.conditions))
 
     def describe(self) -> str:
         return " and ".join(map(str, self.conditions))
@@ -200,7 +200,8 @@ class Reduce(Expr):
 AnyExpr: TypeAlias = Const | Load | Op | Index | Test | Reduce
 
 
-def _computed_in(values: tuple[Affine, ...]) -> tuple[Expr, ...]:
+def computed_in(values: tuple[Affine, ...]) -> tuple[Expr, ...]:
+    """The expressions that index formulas compute with."""
     from treadle.backends.native.index import Computed
 
     return tuple(atom.expression for v in values for atom in v.walk() if isinstance(atom, Computed))

@@ -285,7 +285,7 @@ def unflatten(place: Affine, shape: tuple[int, ...]) -> tuple[Affine, ...]:
     """The index of the element at a place in row-major order."""
     out: list[Affine] = []
     for axis in range(len(shape) - 1, -1, -1):
-        if shape[axis] == 1:
+        if shape[axis] <= 1:  # of an empty axis there is no element, and no formula is used
             out.append(ZERO)
         elif axis == 0 or all(n == 1 for n in shape[:axis]):
             out.append(place)

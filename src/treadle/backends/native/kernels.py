@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, walk
+from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, computed_in, walk
 from treadle.backends.native.index import Affine, LoopVar
 
 STRIP = 8192  # elements of one strip, where a long row is shared between threads
@@ -38,10 +38,12 @@ class LoopKernel:
     columns: tuple[LoopVar, ...]
     writes: tuple[Write, ...]
     labels: tuple[str, ...] = ()  # the nodes it was made of, for people
+    serial: tuple[LoopVar, ...] = ()  # between the two: loops whose rounds must keep their order
 
     @cached_property
     def expressions(self) -> list[Expr]:
-        return walk([w.value for w in self.writes])
+        places = computed_in(tuple(w.offset for w in self.writes))
+        return walk([*(w.value for w in self.writes), *places])
 
     @cached_property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -53,7 +55,7 @@ class LoopKernel:
     @cached_property
     def strips(self) -> int:
         """Into how many strips the columns of a row are cut, for threads to share."""
-        if len(self.columns) != 1 or self.columns[0].extent < 2 * STRIP:
+        if self.serial or len(self.columns) != 1 or self.columns[0].extent < 2 * STRIP:
             return 1
         shared = any(isinstance(e, Reduce) and self.columns[0] not in e.variables for e in self.expressions)
         if shared or any(self.columns[0] not in w.offset.variables for w in self.writes):
@@ -69,9 +71,9 @@ class LoopKernel:
     def operations(self) -> int:
         """About how many elementary operations it does in all."""
         total = 0
-        columns = set(self.columns)
+        columns = {*self.columns, *self.serial}
         rows = prod(v.extent for v in self.rows)
-        inner = prod(v.extent for v in self.columns)
+        inner = prod(v.extent for v in (*self.serial, *self.columns))
         within: dict[int, int] = {}
         for e in reversed(self.expressions):
             times = within.get(e.number, 1)
@@ -92,6 +94,7 @@ class LoopKernel:
 
     def __str__(self) -> str:
         lines = [f"for {v} < {v.extent}" for v in self.rows]
+        lines += [f" in order for {v} < {v.extent}" for v in self.serial]
         lines += [f"  for {v} < {v.extent}" for v in self.columns]
         lines += [f"    {e!r} = {e.describe()}" for e in self.expressions]  # type: ignore[attr-defined]
         lines += [f"    {w}" for w in self.writes]

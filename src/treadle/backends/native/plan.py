@@ -223,6 +223,9 @@ class _Planner:
         items: list[Item] = []
         for step in fusion.steps:
             self.clock += 1
+            if step.node is not None and step.node.primitive.name == "constant":
+                places[step.members[0]] = self.constant(step.node.params["value"].value)
+                continue
             for v in step.members:
                 if v in fusion.stored:
                     places[v] = self.touch(wanted.get(v) or self.piece(fusion.kept[v].bytes))

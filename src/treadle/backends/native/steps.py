@@ -20,6 +20,7 @@ from treadle.backends.native.micro import write_product
 from treadle.backends.native.products import describe
 from treadle.backends.native.scalar import WRITERS
 from treadle.backends.native.schedule import loop_kernel
+from treadle.backends.native.sequential import sequential_kernels
 from treadle.backends.native.target import host
 
 
@@ -86,7 +87,8 @@ def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
     node = step.node
     assert node is not None
     if not is_product(node):
-        return None
+        kernels = sequential_kernels(fusion, node)
+        return None if kernels is None else list(map(loop_work, kernels))
     (out,) = step.members
     prepared = describe(fusion, node, out)
     found = schedule(prepared.product, host())

@@ -1,0 +1,144 @@
+"""Indices that must be in range: the graph itself finds out whether they all were.
+
+`gather` and `scatter` of mode "error" may not read or write elsewhere, and have to say so at the end of the step. Each
+gets a node that asks whether any index is outside; loops carry the answer along, branches return it, and the graph has
+one more output, which is true if anything was wrong. Kernels hold indices inside meanwhile, so no memory is harmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from treadle.backends.native.expand import Nodes
+from treadle.core.dtypes import bool_
+from treadle.core.graph import Atom, Graph, Literal, Node, Var
+from treadle.core.spec import Spec
+
+FALSE = Literal(np.array(False))
+FLAG = Spec((), bool_)
+
+
+def guard_indices(graph: Graph) -> tuple[Graph, bool]:
+    """The graph with one more output, whether an index was out of range; or the same graph, if none can be."""
+    nodes: list[Node] = []
+    flags: list[Var] = []
+    for node in graph.nodes:
+        replaced, flag = _guarded(node)
+        nodes += replaced
+        if flag is not None:
+            flags.append(flag)
+    if not flags:
+        return graph, False
+    total: Atom = flags[0]
+    for flag in flags[1:]:
+        new = Nodes(graph.nodes[-1])
+        total = new.add("or_", total, flag)
+        nodes += new.made
+    made = Graph(graph.name, graph.inputs, nodes, [*graph.outputs, total], input_names=graph.input_names)
+    return made, True
+
+
+def _guarded(node: Node) -> tuple[list[Node], Var | None]:
+    """The nodes in place of one, and its flag if it has one."""
+    name = node.primitive.name
+    if name in ("gather", "scatter"):
+        return _indexed(node)
+    if name == "scan":
+        return _scan(node)
+    if name == "while_loop":
+        return _while(node)
+    if name == "cond":
+        return _cond(node)
+    return [node], None
+
+
+def _indexed(node: Node) -> tuple[list[Node], Var | None]:
+    x, indices = node.inputs[:2]
+    b, mode = node.params["batch_dims"], node.params["mode"]
+    k = indices.spec.shape[-1]
+    sizes = [x.spec.shape[b + j] for j in range(k)]  # type: ignore[arg-type, operator]
+    if 0 in indices.spec.shape or not (mode == "error" or (mode == "clip" and 0 in sizes)):
+        return [node], None
+    new = Nodes(node)
+    flag: Var | None = None
+    for j, n in enumerate(sizes):
+        column = new.add(
+            "slice",
+            indices,
+            start=(*(0 for _ in indices.spec.shape[:-1]), j),
+            stop=(*indices.spec.shape[:-1], j + 1),
+            step=(1,) * indices.spec.ndim,
+        )
+        outside = _outside(new, column, int(n))  # type: ignore[arg-type]
+        if outside is None:
+            continue
+        here = new.add("any", outside, axes=tuple(range(outside.spec.ndim)))
+        flag = here if flag is None else new.add("or_", flag, here)
+    return [*new.made, node], flag
+
+
+def _outside(new: Nodes, column: Var, size: int) -> Var | None:
+    """Whether indices are below 0 or not below the size, as far as their dtype can hold such numbers."""
+    dtype = column.spec.dtype
+    parts = []
+    if dtype.kind == "i":
+        parts.append(new.add("lt", column, new.scalar(0, column)))
+    if size <= np.iinfo(dtype.numpy).max:
+        parts.append(new.add("ge", column, new.scalar(size, column)))
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else new.add("or_", *parts)
+
+
+def _scan(node: Node) -> tuple[list[Node], Var | None]:
+    p = node.params
+    consts, carry = p["consts"], p["carry"]
+    body, guarded = guard_indices(p["body"])
+    if not guarded:
+        return [node], None
+    before = Var(FLAG)
+    after, nodes = _either(body, before)
+    inputs = [*body.inputs[: consts + carry], before, *body.inputs[consts + carry :]]
+    outputs = [*body.outputs[:carry], after, *body.outputs[carry:-1]]
+    params = {**p, "body": Graph(body.name, inputs, [*body.nodes, *nodes], outputs), "carry": carry + 1}
+    flag = Var(FLAG)
+    given = [*node.inputs[: consts + carry], FALSE, *node.inputs[consts + carry :]]
+    outs = [*node.outputs[:carry], flag, *node.outputs[carry:]]
+    return [Node(node.primitive, given, params, outs, node.source, node.scope)], flag
+
+
+def _either(body: Graph, before: Var) -> tuple[Var, list[Node]]:
+    new = Nodes(body.nodes[-1])
+    return new.add("or_", before, body.outputs[-1]), new.made
+
+
+def _while(node: Node) -> tuple[list[Node], Var | None]:
+    p: dict[str, Any] = node.params
+    body, in_body = guard_indices(p["body"])
+    condition, in_condition = guard_indices(p["condition"])
+    if in_condition:  # the answer of a wrong index stops the loop no sooner: it counts as it is
+        condition = condition.with_outputs(condition.outputs[:-1])
+    if not in_body:
+        return [node], None
+    before = Var(FLAG)
+    after, nodes = _either(body, before)
+    new_body = Graph(body.name, [*body.inputs, before], [*body.nodes, *nodes], [*body.outputs[:-1], after])
+    unused = Var(FLAG)
+    new_condition = Graph(condition.name, [*condition.inputs, unused], condition.nodes, condition.outputs)
+    flag = Var(FLAG)
+    params = {**p, "body": new_body, "condition": new_condition}
+    outs = [*node.outputs, flag]
+    return [Node(node.primitive, [*node.inputs, FALSE], params, outs, node.source, node.scope)], flag
+
+
+def _cond(node: Node) -> tuple[list[Node], Var | None]:
+    made: Sequence[tuple[Graph, bool]] = [guard_indices(g) for g in node.params["branches"]]
+    if not any(guarded for _, guarded in made):
+        return [node], None
+    branches = tuple(g if guarded else g.with_outputs([*g.outputs, FALSE]) for g, guarded in made)
+    flag = Var(FLAG)
+    outs = [*node.outputs, flag]
+    return [Node(node.primitive, node.inputs, {**node.params, "branches": branches}, outs, node.source, node.scope)], flag
