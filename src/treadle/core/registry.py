@@ -40,7 +40,7 @@ class Backend(Protocol):
 ambient: list[Callable[[], Hashable]] = []
 
 _loaded: dict[str, ModuleType] = {}
-_current = "reference"
+_current = "native"
 
 
 def backend(name: str | None = None) -> Backend:

@@ -160,7 +160,7 @@ def _frozen_error(x: Tensor, creator: str) -> TreadleError:
 
 def _run(primitive: Primitive, inputs: Sequence[Tensor], params: dict[str, Any]) -> tuple[Any, ...]:
     try:
-        return backend().run_primitive(primitive, [x._value for x in inputs], params)
+        return backend("reference").run_primitive(primitive, [x._value for x in inputs], params)
     except TreadleError as e:
         raise e.at(place_text()) from None
 
@@ -188,7 +188,7 @@ def bind_known(
     if known is None:
         try:
             specs = primitive.infer(*(x.spec for x in inputs), **params)
-            values = backend().run_primitive(primitive, [_value(x) for x in inputs], params)
+            values = backend("reference").run_primitive(primitive, [_value(x) for x in inputs], params)
         except TreadleError as e:
             raise e.at(place_text()) from None
     else:

@@ -84,11 +84,19 @@ class Phi:
 class Function:
     """One function being written. `here` is the block that instructions go to."""
 
-    def __init__(self, name: str, parameters: Sequence[tuple[str, str]], attributes: str = "#0", result: str = "void") -> None:
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[tuple[str, str]],
+        attributes: str = "#0",
+        result: str = "void",
+        linkage: str = "",
+    ) -> None:
         self.name = name
         self.parameters = [Value(f"%{n}", kind) for kind, n in parameters]
         self.attributes = attributes
         self.result = result
+        self.linkage = linkage
         self.blocks: list[Block] = []
         self.declared: dict[str, None] = {}
         self.math: dict[tuple[str, str, int], None] = {}
@@ -202,7 +210,7 @@ class Function:
         loop.close()
 
     def text(self) -> str:
-        head = f"define {self.result} @{self.name}({', '.join(map(str, self.parameters))}) {self.attributes} {{"
+        head = f"define {self.linkage}{self.result} @{self.name}({', '.join(map(str, self.parameters))}) {self.attributes} {{"
         lines = [head]
         for block in self.blocks:
             lines.append(f"{block.name}:")

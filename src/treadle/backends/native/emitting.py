@@ -375,7 +375,7 @@ class _Writer:
 
     def _reduce(self, expr: Reduce) -> Value:
         if prod(v.extent for v in expr.loops) == 0:
-            return constant(_identity(expr.op, expr.dtype, empty=True), llvm_type(expr.dtype))
+            return constant(_identity(expr.op, expr.dtype), llvm_type(expr.dtype))
         if expr.op in ("argmax", "argmin"):
             return self._reduce_to_place(expr)
         if self._lanes is not None or expr.loops[-1].extent == 1:
@@ -479,10 +479,10 @@ class _Writer:
         return found
 
 
-def _identity(op: str, dtype: DType, *, empty: bool = False) -> Any:
-    """What changes nothing. -0 for sums, so that a sum of -0 is -0; an empty sum is 0."""
+def _identity(op: str, dtype: DType) -> Any:
+    """What changes nothing; what an empty reduction gives."""
     if op == "sum":
-        return 0.0 if empty or dtype.kind != "f" else -0.0
+        return 0
     if op in ("prod", "all"):
         return 1
     if op == "any" or dtype.is_bool:

@@ -101,9 +101,8 @@ def module_text(functions: Sequence[Function], target: Target) -> str:
     bits = target.vector * 8
     attributes = f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}'
     parts = [f.text() for f in functions]
-    library = definitions(list(needed), target)
-    known = {line for line in library.splitlines() if line.startswith("declare")}
-    return "\n".join([*parts, library, *(line for line in declared if line not in known), attributes, ""])
+    library, called = definitions(list(needed), target)
+    return "\n".join([*parts, *library, *(declared | called), attributes, ""])
 
 
 def compile_text(text: str, target: Target) -> bytes:
