@@ -17,7 +17,7 @@ from treadle.backends.native.expressions import Buffer, Condition, Load, Table
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
-from treadle.backends.native.products import Axis, Product
+from treadle.backends.native.products import Axis, Product, merged
 from treadle.backends.native.target import Target
 
 SUMMED = 512  # indices that are summed in one go
@@ -36,6 +36,7 @@ class Schedule:
         height, vectors, lanes: rows and vectors of a tile, and elements of a vector.
         outer, inner: the sums around the tiles and those in registers.
         pieces: into how many pieces batch, rows (the tiled axis last), panels are cut, axis by axis.
+        tile_step, panel_step: how far apart tiles lie in x, and panels in y.
         padded: y's panels are complete in memory, so that reading past the last column is no fault.
     """
 
@@ -49,6 +50,7 @@ class Schedule:
     outer: tuple[Axis, ...]
     inner: tuple[Axis, ...]
     pieces: tuple[int, ...]
+    tile_step: int
     panel_step: int
     padded: bool
 
@@ -77,7 +79,8 @@ class Schedule:
         return (
             f"{self.product}\n  tiles {self.height} x {self.vectors} x {self.lanes} of {self.tile}, lanes {self.lane}, "
             f"loops {' '.join(map(str, self.others))} in pieces {self.pieces}, "
-            f"sums {' '.join(map(str, self.outer))} / {' '.join(map(str, self.inner))}, panels {self.panel_step} "
+            f"sums {' '.join(map(str, self.outer))} / {' '.join(map(str, self.inner))}, "
+            f"steps {self.tile_step} {self.panel_step} "
             f"{'padded' if self.padded else ''}"
         )
 
@@ -85,7 +88,7 @@ class Schedule:
 @dataclass(frozen=True)
 class Scheduled:
     schedule: Schedule
-    pack: LoopKernel | None
+    packs: tuple[LoopKernel, ...]
 
 
 def schedule(product: Product, target: Target) -> Scheduled | None:
@@ -94,31 +97,47 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
     if made is None:
         return None
     product, lane = made
+    product = replace(product, sums=tuple(_ordered_sums(product)))
     itemsize = product.out.dtype.numpy.itemsize
     lanes = target.vector // itemsize
     while lanes > 4 and lanes // 2 >= lane.extent:
         lanes //= 2
     tile = _tiled(product)
     height, vectors = _tile_size(tile.extent, -(-lane.extent // lanes), target)
-    rows = prod(a.extent for a in (*product.rows,))
-    sums = _ordered_sums(product)
-    pack = None
-    panel_step = vectors * lanes
-    padded = False
-    far = bool(sums) and abs(sums[-1].y) * itemsize >= FAR and rows >= 4 * height and lane.extent > lanes
-    if lane.y != 1 or far:
+    rows = prod(a.extent for a in product.rows)
+    columns = prod(a.extent for a in product.columns)
+    packs = []
+    far = _is_far(product, "y", itemsize) and rows >= 4 * height and lane.extent > lanes
+    padded = lane.y != 1 or far
+    panel_step, tile_step = vectors * lanes, tile.x * height
+    if padded:
         if lane.y != 1 and rows <= 2:
             return None
         product, pack, lane, panel_step = _packed(product, lane, vectors * lanes)
-        sums = _ordered_sums(product)
-        padded = True
-    outer, inner = _split_sums(sums)
-    columns = tuple(a for a in product.columns if a is not lane)
-    others = (*product.batch, *(a for a in product.rows if a is not tile), *columns)
+        packs.append(pack)
+    if tile in product.rows and _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes and rows > height:
+        turned, pack, tile, tile_step = _packed(product.swapped, _swapped(tile), height)
+        product = turned.swapped
+        tile = next(a for a in product.rows if a == _swapped(tile))
+        lane = next(a for a in product.columns if a.out == 1)
+        packs.append(pack)
+    outer, inner = _split_sums(merged(product.sums))
+    others = (*product.batch, *(a for a in product.rows if a is not tile), *(a for a in product.columns if a is not lane))
     made_schedule = Schedule(
-        product, lane, tile, others, height, vectors, lanes, outer, inner, (), panel_step, padded
+        product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
     )
-    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), pack)
+    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs))
+
+
+def _swapped(axis: Axis) -> Axis:
+    return Axis(axis.extent, axis.y, axis.x, axis.out)
+
+
+def _is_far(product: Product, operand: str, itemsize: int) -> bool:
+    """Whether neighbours in the sums lie so far apart in an operand that each is on a page of its own."""
+    near = min((abs(getattr(a, operand)) for a in product.sums if a.extent > 4), default=0)
+    lone = prod(a.extent for a in product.sums if abs(getattr(a, operand)) * itemsize < FAR)
+    return near * itemsize >= FAR or (lone < 128 and any(abs(getattr(a, operand)) * itemsize >= FAR for a in product.sums))
 
 
 def _oriented(product: Product) -> tuple[Product, Axis] | None:
@@ -145,7 +164,8 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
     def time(height: int, wide: int) -> float:
         def one(h: int, w: int) -> float:
-            return max(h * w / 2, (h + w) / 2, 4.0)
+            # cycles: multiply-adds; loads; their latency; bringing y's vectors from the second level of the cache
+            return max(h * w / 2, (h + w) / 2, 4.0, 1.7 * w)
 
         whole_rows, rest_rows = divmod(rows, height)
         whole, rest = divmod(vectors, wide)
@@ -161,7 +181,7 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
         for h in range(1, 29)
         if h * w + w + spare <= target.registers and (h <= rows or h == 1) and (w <= vectors or w == 1)
     ]
-    return min(choices, key=lambda c: (time(*c), abs(c[0] - c[1])))
+    return min(choices, key=lambda c: (round(time(*c), 6), -c[0] * c[1]))
 
 
 def _ordered_sums(product: Product) -> list[Axis]:
@@ -190,9 +210,10 @@ def _split_sums(sums: list[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
 
 def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
     """y copied panel by panel: [batch and other columns, panel, sums, width], the last panel filled up with zeros."""
+    lane = next(a for a in product.columns if a == lane)
     others = [*product.batch, *(a for a in product.columns if a is not lane)]
     others = [a for a in others if a.y or a in product.batch]
-    sums = _ordered_sums(product)
+    sums = product.sums
     panels = -(-lane.extent // width)
     shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
     steps = ix.row_major(shape)

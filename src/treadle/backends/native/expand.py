@@ -15,14 +15,18 @@ from treadle.core.primitive import PRIMITIVES
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 INLINED = {"call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}
-PARTIAL = 4096  # elements of a reduction from which on it is done in two steps
+PARTIAL = 32768  # elements from which on a reduction is done in two steps
 HALVES = (float16, bfloat16)
 
 
 def expand(graph: Graph) -> Graph:
     """The graph in terms of what loops and products can compute."""
+    from treadle.backends.native.scans import hoist_products
+
     for make in PASSES:
         graph = make(graph)
+        if make is inline_calls:
+            graph = hoist_products(graph)
     return graph
 
 
@@ -157,7 +161,8 @@ def products_as_loops(graph: Graph) -> Graph:
         summed = prod(x.spec.shape[a] for a in axes[0])  # type: ignore[misc]
         if axes[0] and min(sizes) > 1 and summed > 1:
             return None
-        if axes[0] and not _neighbours(x, axes[0]) and not _neighbours(y, axes[1]):
+        larger = 0 if sizes[0] >= sizes[1] else 1
+        if axes[0] and max(sizes) > 1 and not _neighbours(node.inputs[larger], axes[larger]):
             return None
         lead = [x.spec.shape[a] for a in batch[0]]
         rows, columns = ([v.spec.shape[a] for a in free[k]] for k, v in enumerate((x, y)))
@@ -191,12 +196,13 @@ def split_reductions(graph: Graph) -> Graph:
         shape = x.spec.shape
         made = prod(node.outputs[0].spec.shape)  # type: ignore[arg-type]
         summed = prod(shape[a] for a in axes)  # type: ignore[misc]
-        if summed < PARTIAL or made * 4 > summed or not axes or not isinstance(x, Var):
+        along_rows = x.spec.ndim - 1 in axes
+        if summed < 128 or summed * made < PARTIAL or (along_rows and made >= 16) or not isinstance(x, Var):
             return None
         first = axes[0]
         n = shape[first]
         assert isinstance(n, int)
-        if len(axes) > 1 and 8 <= n <= 512:
+        if len(axes) > 1 and 8 <= n <= 512 and summed // n >= 8:
             inner = new.add(node.primitive.name, x, axes=axes[1:])
             return [new.add(node.primitive.name, inner, axes=(first,))]
         blocks = next((b for b in range(64, 7, -1) if n % b == 0), None)

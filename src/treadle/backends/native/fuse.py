@@ -25,6 +25,7 @@ from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering,
 from treadle.core.graph import Graph, Node, Var
 
 CHEAP = 6  # operations that are rather repeated than stored
+FEW, LARGE = 8, 32768  # rows, elements
 NUMBERS = itertools.count()  # of buffers, in all graphs of a plan
 LONGEST = 120  # operations of one inlined expression
 
@@ -289,8 +290,21 @@ class _Fusing:
         if trailing(node):
             shape = node.inputs[0].spec.shape
             k = len(shape) - len(node.params["axes"])
-            return prod(shape[:k]), prod(shape[k:])  # type: ignore[return-value, arg-type]
+            rows, columns = prod(shape[:k]), prod(shape[k:])  # type: ignore[arg-type]
+            if rows == 1 or self._runs_along(node, rows, columns):  # type: ignore[arg-type]
+                return rows, columns  # type: ignore[return-value]
         return prod(node.outputs[0].spec.shape), 1  # type: ignore[return-value, arg-type]
+
+    def _runs_along(self, node: Node, rows: int, columns: int) -> bool:
+        """Whether what a row reduction reads are neighbours in memory; else lanes had better go across the rows."""
+        if columns < 8:
+            return False
+        row, column = LoopVar(rows), LoopVar(columns)
+        low = Lowering(self.kept, self.makers, inline=lambda v: v is node.outputs[0])
+        low.columns, low.row_reductions = (column,), {node.outputs[0]}
+        value = low.at(node.outputs[0], ix.unflatten(ix.of(row), node.outputs[0].spec.shape))  # type: ignore[arg-type]
+        steps = [e.offset.coefficient(column) for e in walk([value]) if isinstance(e, Load)]
+        return 1 in steps or not any(steps)
 
     def _candidates(self, reads: list[Var]) -> list[Step]:
         """Groups that made what is read, and groups that read the same; the latest first."""
@@ -310,6 +324,8 @@ class _Fusing:
         if size == 0 or 0 in (rows, columns, group.rows, group.columns):
             return False
         if columns != 1:  # a reduction along rows
+            if rows < FEW and rows * columns > LARGE:  # threads share rows, and there are too few
+                return False
             if group.columns != 1 and (group.rows, group.columns) != (rows, columns):
                 return False
             if group.columns == 1 and group.rows not in (rows * columns, rows):

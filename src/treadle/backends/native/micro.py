@@ -94,7 +94,7 @@ class _Writer:
 
         def tile(loop: Loop, rows: int) -> None:
             x, y, out = at
-            x = f.binary("add", x, f.binary("mul", loop.counter, integer(s.tile.x * s.height)))
+            x = f.binary("add", x, f.binary("mul", loop.counter, integer(s.tile_step)))
             out = f.binary("add", out, f.binary("mul", loop.counter, integer(s.tile.out * s.height)))
             self._tile((x, y, out), rows, columns, first)
 

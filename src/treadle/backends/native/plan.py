@@ -21,6 +21,7 @@ from treadle.backends.native.steps import Work, group_work, node_work, supported
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
 
 ALIGNMENT = 64
+COPIES = (("pack",), ("copy",))  # work that rearranges an operand; its last buffer is what it writes
 Array = np.ndarray[Any, Any]
 
 
@@ -176,6 +177,8 @@ class _Planner:
         self.clock = 0
         self.loops = 0
         self.touched: list[set[int]] = []  # for each open loop, the pieces that its items use
+        self.fixed: list[set[Location]] = []  # for each open loop, what is the same in all of its turns
+        self.before: list[list[Item]] = []  # for each open loop, items that need run only once, before it
 
     # memory
 
@@ -195,18 +198,22 @@ class _Planner:
                 used.add(location.number)
         return location
 
-    def _enter(self) -> int:
+    def _enter(self, fixed: Sequence[Location]) -> int:
         self.clock += 1
         self.touched.append(set())
+        self.fixed.append(set(fixed))
+        self.before.append([])
         return self.clock
 
-    def _leave(self, begin: int) -> None:
-        """What a loop's items use is needed in all of its turns."""
+    def _leave(self, begin: int) -> list[Item]:
+        """What a loop's items use is needed in all of its turns. Returns what has to run before it."""
         self.clock += 1
+        self.fixed.pop()
         for number in self.touched.pop():
             piece = self.pieces[number]
             piece.start = min(piece.start, begin) if piece.start <= begin else begin
             piece.end = max(piece.end, self.clock)
+        return self.before.pop()
 
     # graphs
 
@@ -305,7 +312,12 @@ class _Planner:
                 if buffer not in by_buffer:
                     by_buffer[buffer] = self.piece(buffer.bytes)
                 where.append(self.touch(by_buffer[buffer]))
-            items.append(Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w))
+            launch = Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w)
+            if self.fixed and w.labels in COPIES and all(place in self.fixed[-1] for place in where[:-1]):
+                self.before[-1].append(launch)
+                self.fixed[-1].add(where[-1])
+            else:
+                items.append(launch)
         return items
 
     # control flow
@@ -324,14 +336,13 @@ class _Planner:
             return items
         self.loops += 1
         number = self.loops
-        begin = self._enter()
+        begin = self._enter(sources[:consts])
         slices = [self._slice(s, _bytes(v), number, p) for s, v in zip(sources[consts + carry :], body.inputs[consts + carry :], strict=True)]
         stacked = [self._slice(s, _bytes(a), number, p) for s, a in zip(outs[carry:], body.outputs[carry:], strict=True)]
         for location in (*state, *slices, *stacked, *sources):
             self.touch(location)
         inner = self.graph(body, [*sources[:consts], *state, *slices], [*state, *stacked])
-        self._leave(begin)
-        return [*items, Repeat(number, count, inner)]
+        return [*items, *self._leave(begin), Repeat(number, count, inner)]
 
     def _slice(self, location: Location, size: int, loop: int, params: dict[str, Any]) -> Location:
         if params["reverse"]:
@@ -347,27 +358,25 @@ class _Planner:
             self._copy(target, source, _bytes(v))
             for target, source, v in zip(state, sources[nc + nb :], node.outputs, strict=True)
         ]
-        begin = self._enter()
+        begin = self._enter(sources[: nc + nb])
         flag = self.piece(1)
         for location in (*state, *sources):
             self.touch(location)
         loop = While(-1 if p["max_steps"] is None else p["max_steps"], flag)
         loop.test = self.graph(p["condition"], [*sources[:nc], *state], [flag])
         loop.items = self.graph(p["body"], [*sources[nc : nc + nb], *state], state)
-        self._leave(begin)
-        return [*items, loop]
+        return [*items, *self._leave(begin), loop]
 
     def cond(self, node: Node, places: dict[Var, Location]) -> list[Item]:
         index, *sources = (self._at(a, places) for a in node.inputs)
         outs = [places[v] for v in node.outputs]
-        begin = self._enter()
+        begin = self._enter(())
         for location in (index, *sources, *outs):
             self.touch(location)
         made = Branch(index)
         for graph in node.params["branches"]:
             made.branches.append(self.graph(graph, sources, outs))
-        self._leave(begin)
-        return [made]
+        return [*self._leave(begin), made]
 
 
 _CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] = {

@@ -94,7 +94,7 @@ def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
     found = schedule(prepared.product, host())
     if found is None:
         return None
-    copies = [*prepared.copies, *([found.pack] if found.pack else [])]
+    copies = [*prepared.copies, *found.packs]
     return [*map(loop_work, copies), product_work(found.schedule)]
 
 
