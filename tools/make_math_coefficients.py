@@ -2,20 +2,22 @@
 
     python tools/make_math_coefficients.py
 
-Each is the interpolation of a function at Chebyshev points, in exact arithmetic far beyond float64 (mpmath), as powers of t.
+Each is the interpolation of a function at Chebyshev points, in arithmetic far beyond float64 (mpmath), as powers of t.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from mpmath import chop, cos, erfc, exp, matrix, lu_solve, mp, mpf, pi
+from mpmath import chop, cos, erfc, exp, lu_solve, matrix, mp, mpf, pi
 
 TARGET = Path(__file__).parents[1] / "src/treadle/backends/native/mathematics/coefficients.py"
 HEAD = '"""Made by tools/make_math_coefficients.py."""\n\n# fmt: off\n'
 
 
-def interpolation(function, low, high, degree):
+def interpolation(function: Callable[[Any], Any], low: Any, high: Any, degree: int) -> list[float]:
     """Coefficients of the polynomial that meets `function` at the Chebyshev points of [low, high]."""
     points = [(low + high) / 2 + (high - low) / 2 * cos(pi * (2 * k + 1) / (2 * degree + 2)) for k in range(degree + 1)]
     powers = matrix(degree + 1, degree + 1)
@@ -27,10 +29,10 @@ def interpolation(function, low, high, degree):
     return [float(chop(c)) for c in lu_solve(powers, values)]
 
 
-def erfcx(centre):
+def erfcx(centre: Any) -> Callable[[Any], Any]:
     """exp(x²) erfc(x) as a function of t = (x - centre) / (x + centre)."""
 
-    def function(t):
+    def function(t: Any) -> Any:
         x = centre * (1 + t) / (1 - t)
         return exp(x * x) * erfc(x)
 
@@ -41,8 +43,8 @@ def main() -> None:
     mp.dps = 60
     lines = [HEAD]
     for name, centre, high, degree in (("float", 2, 4, 11), ("double", 2, 6, 22)):
-        t = lambda x, c=mpf(centre): (x - c) / (x + c)  # noqa: E731
-        made = interpolation(erfcx(mpf(centre)), t(mpf(1)), t(mpf(high)), degree)
+        c = mpf(centre)
+        made = interpolation(erfcx(c), (1 - c) / (1 + c), (high - c) / (high + c), degree)
         lines.append(f"# exp(x²) erfc(x) for 1 ≤ x ≤ {high} in t = (x - {centre}) / (x + {centre})\n")
         lines.append(f"ERFCX_{name.upper()} = (\n" + "".join(f"    {c!r},\n" for c in made) + ")\n")
     TARGET.write_text("".join(lines))

@@ -25,6 +25,7 @@ from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
     from treadle import datasets, nn, optim, train
+    from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
     from treadle.train import evaluate, load, predict, save
     from treadle.train.fit import fit
@@ -34,10 +35,12 @@ _ROOMS = ("datasets", "nn", "optim", "train")
 _LAZY = {
     "evaluate": "treadle.train",
     "fit": "treadle.train",
+    "get_threads": "treadle.backends.native.runtime",
     "load": "treadle.train",
     "losses": "treadle.nn",
     "predict": "treadle.train",
     "save": "treadle.train",
+    "set_threads": "treadle.backends.native.runtime",
 }
 
 
@@ -68,6 +71,7 @@ __all__ = [
     "errors",
     "evaluate",
     "fit",
+    "get_threads",
     "host_call",
     "load",
     "losses",
@@ -78,6 +82,7 @@ __all__ = [
     "save",
     "scan",
     "scope",
+    "set_threads",
     "switch",
     "testing",
     "train",

@@ -82,11 +82,14 @@ def test_a_shorter_sample_is_the_beginning_of_a_longer_one(name):
 def test_compiled_and_batched_samples_are_the_same_bits(name):
     sampler, options, _ = STANDARD[name]
     f = lambda k: sampler(k, shape=(5, 3), **options)  # noqa: E731
-    np.testing.assert_array_equal(td.compile(f)(KEY).numpy(), f(KEY).numpy())
+    compiled = td.compile(f)
+    # Other backends have other exponentials and logarithms, each right to 2 units in the last place (decision 6).
+    np.testing.assert_allclose(compiled(KEY).numpy(), f(KEY).numpy(), rtol=5e-7, atol=1e-7)
     keys = R.split(KEY, 3)
-    got = td.vmap(f)(keys).numpy()
-    for i in range(3):
-        np.testing.assert_array_equal(got[i], f(keys[i]).numpy())
+    for one, many in ((f, td.vmap(f)), (compiled, td.compile(td.vmap(f)))):
+        got = many(keys).numpy()
+        for i in range(3):
+            np.testing.assert_array_equal(got[i], one(keys[i]).numpy())
 
 
 def test_sizes_that_are_not_known():

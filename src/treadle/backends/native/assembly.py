@@ -130,7 +130,9 @@ class Function:
             return Value(f"splat ({value.type} {value.text})", value.kind, lanes)
         first = self.emit(value.kind, lanes, f"insertelement <{lanes} x {value.kind}> poison, {value}, i64 0")
         return self.emit(
-            value.kind, lanes, f"shufflevector {first}, <{lanes} x {value.kind}> poison, <{lanes} x i32> zeroinitializer"
+            value.kind,
+            lanes,
+            f"shufflevector {first}, <{lanes} x {value.kind}> poison, <{lanes} x i32> zeroinitializer",
         )
 
     def together(self, *values: Value) -> tuple[Value, ...]:
@@ -210,7 +212,8 @@ class Function:
         loop.close()
 
     def text(self) -> str:
-        head = f"define {self.linkage}{self.result} @{self.name}({', '.join(map(str, self.parameters))}) {self.attributes} {{"
+        parameters = ", ".join(map(str, self.parameters))
+        head = f"define {self.linkage}{self.result} @{self.name}({parameters}) {self.attributes} {{"
         lines = [head]
         for block in self.blocks:
             lines.append(f"{block.name}:")

@@ -2,7 +2,7 @@
 
 A tile of `height` rows by `vectors` vectors of columns stays in registers while the sums run: for each summed index the
 vectors of y are loaded once, and each row's element of x is multiplied with all of them. Around that are loops over
-tiles, panels (a panel is as wide as a tile) and, outermost, blocks of the sums that keep what is read in the cache. y is
+tiles, panels (as wide as a tile) and, outermost, blocks of the sums that keep what is read in the cache. y is
 packed panel by panel where its columns are not neighbours, or where its rows lie so far apart that they would fight for
 the same lines of the cache. The order in which one output is summed depends on neither tiles nor threads.
 """
@@ -122,7 +122,11 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
     outer, inner = _split_sums(merged(product.sums))
-    others = (*product.batch, *(a for a in product.rows if a is not tile), *(a for a in product.columns if a is not lane))
+    others = (
+        *product.batch,
+        *(a for a in product.rows if a is not tile),
+        *(a for a in product.columns if a is not lane),
+    )
     made_schedule = Schedule(
         product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
     )
@@ -137,7 +141,9 @@ def _is_far(product: Product, operand: str, itemsize: int) -> bool:
     """Whether neighbours in the sums lie so far apart in an operand that each is on a page of its own."""
     near = min((abs(getattr(a, operand)) for a in product.sums if a.extent > 4), default=0)
     lone = prod(a.extent for a in product.sums if abs(getattr(a, operand)) * itemsize < FAR)
-    return near * itemsize >= FAR or (lone < 128 and any(abs(getattr(a, operand)) * itemsize >= FAR for a in product.sums))
+    return near * itemsize >= FAR or (
+        lone < 128 and any(abs(getattr(a, operand)) * itemsize >= FAR for a in product.sums)
+    )
 
 
 def _oriented(product: Product) -> tuple[Product, Axis] | None:

@@ -157,7 +157,9 @@ class _Writer:
             level.counters[var] = level.loop.counter
         count = self._lane_count(last.extent, len(self.kernel.expressions))
         if self.kernel.strips > 1:
-            self._through_lanes(last, count, self.first, self.past, STRIP % count != 0 or last.extent % count != 0, writes)
+            self._through_lanes(
+                last, count, self.first, self.past, STRIP % count != 0 or last.extent % count != 0, writes
+            )
         else:
             self._through_lanes(last, count, integer(0), integer(last.extent), last.extent % count != 0, writes)
         for _ in outer:
@@ -348,7 +350,11 @@ class _Writer:
         value = self.value(w.value)
         memory = _memory_type(dtype)
         if dtype.is_bool:
-            value = f.convert("zext", value, "i8") if value.text.startswith(("%", "splat")) else integer(value.text == "true", "i8")
+            value = (
+                f.convert("zext", value, "i8")
+                if value.text.startswith(("%", "splat"))
+                else integer(value.text == "true", "i8")
+            )
         elif dtype in (float16, bfloat16):
             value = narrow(f, value, dtype)
         lanes, align = self._lanes, dtype.numpy.itemsize

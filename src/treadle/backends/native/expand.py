@@ -1,4 +1,4 @@
-"""Passes over the graph before fusion: what loops and products cannot compute is rewritten in terms of what they can."""
+"""Passes over the graph before fusion: what no loop or product computes becomes what they do compute."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ def products_as_loops(graph: Graph) -> Graph:
         x, y = node.inputs
         batch, axes = node.params["batch"], node.params["axes"]
         free = [[a for a in range(v.spec.ndim) if a not in (*batch[k], *axes[k])] for k, v in enumerate((x, y))]
-        sizes = [prod(v.spec.shape[a] for a in free[k]) for k, v in enumerate((x, y))]  # type: ignore[misc]
-        summed = prod(x.spec.shape[a] for a in axes[0])  # type: ignore[misc]
+        sizes = [prod(v.spec.shape[a] for a in free[k]) for k, v in enumerate((x, y))]
+        summed = prod(x.spec.shape[a] for a in axes[0])
         if axes[0] and min(sizes) > 1 and summed > 1:
             return None
         larger = 0 if sizes[0] >= sizes[1] else 1
@@ -194,8 +194,8 @@ def split_reductions(graph: Graph) -> Graph:
             return None
         (x,), axes = node.inputs, node.params["axes"]
         shape = x.spec.shape
-        made = prod(node.outputs[0].spec.shape)  # type: ignore[arg-type]
-        summed = prod(shape[a] for a in axes)  # type: ignore[misc]
+        made = prod(node.outputs[0].spec.shape)
+        summed = prod(shape[a] for a in axes)
         along_rows = x.spec.ndim - 1 in axes
         if summed < 128 or summed * made < PARTIAL or (along_rows and made >= 16) or not isinstance(x, Var):
             return None

@@ -123,7 +123,9 @@ class Op(Expr):
 
     __slots__ = ("args", "name", "params")
 
-    def __init__(self, name: str, args: tuple[Expr, ...], dtype: DType, params: tuple[tuple[str, Any], ...] = ()) -> None:
+    def __init__(
+        self, name: str, args: tuple[Expr, ...], dtype: DType, params: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
         self.name, self.args, self.dtype, self.params = name, args, dtype, params
 
     @property

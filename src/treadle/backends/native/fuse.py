@@ -21,7 +21,7 @@ from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Load, Reduce, walk
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import EXPENSIVE
-from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter
+from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter, shape_of
 from treadle.core.graph import Graph, Node, Var
 
 CHEAP = 6  # operations that are rather repeated than stored
@@ -82,10 +82,13 @@ def is_large_product(node: Node) -> bool:
         return False
     if node.primitive.name == "conv":
         groups, outputs = node.params["groups"], shapes[1][-1]
-        return outputs // groups > 1 or shapes[1][-2] > 8  # type: ignore[operator]
-    summed = prod(shapes[0][a] for a in node.params["axes"][0])  # type: ignore[misc]
-    made = prod(node.outputs[0].spec.shape)  # type: ignore[arg-type]
-    free = [prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])]) for k, s in enumerate(shapes)]  # type: ignore[arg-type, misc, operator]
+        return outputs // groups > 1 or shapes[1][-2] > 8
+    summed = prod(shapes[0][a] for a in node.params["axes"][0])
+    made = prod(node.outputs[0].spec.shape)
+    free = [
+        prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])])
+        for k, s in enumerate(shapes)
+    ]
     return summed > 1 and min(free) > 1 and summed * made >= 4096
 
 
@@ -140,7 +143,9 @@ class _Fusing:
 
     def _keep(self) -> None:
         outputs = {a for a in self.graph.outputs if isinstance(a, Var)}
-        self.target_of = {id(n): self._target(n, outputs) for n in self.graph.nodes if is_product(n) and not self.loop[id(n)]}
+        self.target_of = {
+            id(n): self._target(n, outputs) for n in self.graph.nodes if is_product(n) and not self.loop[id(n)]
+        }
         self.targets = set(self.target_of.values())
         for v in self.graph.inputs:
             self._remember(v, "an input")
@@ -168,10 +173,14 @@ class _Fusing:
         var = node.outputs[0]
         while var not in outputs:
             readers = self.readers.get(var, [])
-            if len(readers) != 1 or readers[0].primitive.name not in ("transpose", "reshape") or not self.loop[id(readers[0])]:
+            if (
+                len(readers) != 1
+                or readers[0].primitive.name not in ("transpose", "reshape")
+                or not self.loop[id(readers[0])]
+            ):
                 break
             view = readers[0]
-            if view.primitive.name == "reshape" and not _only_merges(var.spec.shape, view.outputs[0].spec.shape):  # type: ignore[arg-type]
+            if view.primitive.name == "reshape" and not _only_merges(shape_of(var), shape_of(view.outputs[0])):
                 break
             var = view.outputs[0]
         return var
@@ -196,8 +205,8 @@ class _Fusing:
         uses = self._uses(out)
         if len(uses) > 1 and cost > CHEAP:
             return f"read by {len(uses)} nodes"
-        size = prod(out.spec.shape)  # type: ignore[arg-type]
-        if cost > 2 and any(prod(r.outputs[0].spec.shape) > 2 * size for r in uses if r.primitive.name in RULES):  # type: ignore[arg-type]
+        size = prod(out.spec.shape)
+        if cost > 2 and any(prod(r.outputs[0].spec.shape) > 2 * size for r in uses if r.primitive.name in RULES):
             return "read many times"
         return ""
 
@@ -224,7 +233,7 @@ class _Fusing:
         return True
 
     def _remember(self, var: Var, reason: str) -> None:
-        self.kept[var] = Buffer(next(NUMBERS), var.spec.dtype, var.spec.shape)  # type: ignore[arg-type]
+        self.kept[var] = Buffer(next(NUMBERS), var.spec.dtype, shape_of(var))
         self.reasons[var] = reason
 
     # steps
@@ -288,12 +297,12 @@ class _Fusing:
 
     def _domain(self, node: Node) -> tuple[int, int]:
         if trailing(node):
-            shape = node.inputs[0].spec.shape
+            shape = shape_of(node.inputs[0])
             k = len(shape) - len(node.params["axes"])
-            rows, columns = prod(shape[:k]), prod(shape[k:])  # type: ignore[arg-type]
-            if rows == 1 or self._runs_along(node, rows, columns):  # type: ignore[arg-type]
-                return rows, columns  # type: ignore[return-value]
-        return prod(node.outputs[0].spec.shape), 1  # type: ignore[return-value, arg-type]
+            rows, columns = prod(shape[:k]), prod(shape[k:])
+            if rows == 1 or self._runs_along(node, rows, columns):
+                return rows, columns
+        return prod(shape_of(node.outputs[0])), 1
 
     def _runs_along(self, node: Node, rows: int, columns: int) -> bool:
         """Whether what a row reduction reads are neighbours in memory; else lanes had better go across the rows."""
@@ -302,7 +311,7 @@ class _Fusing:
         row, column = LoopVar(rows), LoopVar(columns)
         low = Lowering(self.kept, self.makers, inline=lambda v: v is node.outputs[0])
         low.columns, low.row_reductions = (column,), {node.outputs[0]}
-        value = low.at(node.outputs[0], ix.unflatten(ix.of(row), node.outputs[0].spec.shape))  # type: ignore[arg-type]
+        value = low.at(node.outputs[0], ix.unflatten(ix.of(row), shape_of(node.outputs[0])))
         steps = [e.offset.coefficient(column) for e in walk([value]) if isinstance(e, Load)]
         return 1 in steps or not any(steps)
 
@@ -320,7 +329,7 @@ class _Fusing:
             made_by = self.step_of.get(v)
             if made_by is not None and made_by is not group and made_by.after >> group.number & 1:
                 return False
-        size = prod(out.spec.shape)  # type: ignore[arg-type]
+        size = prod(out.spec.shape)
         if size == 0 or 0 in (rows, columns, group.rows, group.columns):
             return False
         if columns != 1:  # a reduction along rows
@@ -359,19 +368,19 @@ class _Fusing:
         low = Lowering(self.kept, self.makers, inline=lambda v: v is var)
         low.columns = (column,)
         if trailing(node) and columns != 1:
-            if prod(node.inputs[0].spec.shape) != rows * columns or prod(var.spec.shape) != rows:  # type: ignore[arg-type]
+            if prod(node.inputs[0].spec.shape) != rows * columns or prod(var.spec.shape) != rows:
                 return None
             low.row_reductions = {var}
-            low.at(var, ix.unflatten(ix.of(row), var.spec.shape))  # type: ignore[arg-type]
+            low.at(var, ix.unflatten(ix.of(row), shape_of(var)))
         else:
-            size = prod(var.spec.shape)  # type: ignore[arg-type]
+            size = prod(shape_of(var))
             if size == rows * columns:
                 flat = ix.of(row) * columns + ix.of(column)
             elif size == rows:
                 flat = ix.of(row)
             else:
                 return None
-            low.at(var, ix.unflatten(flat, var.spec.shape))  # type: ignore[arg-type]
+            low.at(var, ix.unflatten(flat, shape_of(var)))
         whole, single = ix.of(row) * columns + ix.of(column), ix.of(row)
         found: dict[Var, bool] = {}
         by_buffer = {self.kept[v]: v for v in low.reads}

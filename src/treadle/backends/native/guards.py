@@ -59,7 +59,7 @@ def _indexed(node: Node) -> tuple[list[Node], Var | None]:
     x, indices = node.inputs[:2]
     b, mode = node.params["batch_dims"], node.params["mode"]
     k = indices.spec.shape[-1]
-    sizes = [x.spec.shape[b + j] for j in range(k)]  # type: ignore[arg-type, operator]
+    sizes = [x.spec.shape[b + j] for j in range(k)]
     if 0 in indices.spec.shape or not (mode == "error" or (mode == "clip" and 0 in sizes)):
         return [node], None
     new = Nodes(node)
@@ -72,7 +72,7 @@ def _indexed(node: Node) -> tuple[list[Node], Var | None]:
             stop=(*indices.spec.shape[:-1], j + 1),
             step=(1,) * indices.spec.ndim,
         )
-        outside = _outside(new, column, int(n))  # type: ignore[arg-type]
+        outside = _outside(new, column, int(n))
         if outside is None:
             continue
         here = new.add("any", outside, axes=tuple(range(outside.spec.ndim)))
@@ -141,4 +141,6 @@ def _cond(node: Node) -> tuple[list[Node], Var | None]:
     branches = tuple(g if guarded else g.with_outputs([*g.outputs, FALSE]) for g, guarded in made)
     flag = Var(FLAG)
     outs = [*node.outputs, flag]
-    return [Node(node.primitive, node.inputs, {**node.params, "branches": branches}, outs, node.source, node.scope)], flag
+    return [
+        Node(node.primitive, node.inputs, {**node.params, "branches": branches}, outs, node.source, node.scope)
+    ], flag

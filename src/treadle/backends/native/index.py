@@ -169,14 +169,14 @@ class Affine:
         if rest.is_constant and 0 <= rest.constant < divisor:
             return whole
         low, high = rest.bounds
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return whole
         return whole + combine(0, ((Quotient(rest, divisor), 1),))
 
     def __mod__(self, divisor: int) -> Affine:
         _, rest = self._split(divisor)
         low, high = rest.bounds
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return rest
         return combine(0, ((Remainder(rest, divisor), 1),))
 
@@ -190,7 +190,7 @@ class Affine:
         return Affine(constant, whole), rest
 
     def substitute(self, values: Mapping[LoopVar, Affine]) -> Affine:
-        """The same formula with counters replaced. Computed atoms keep theirs: their expressions are substituted first."""
+        """The same formula with counters replaced. Computed atoms keep theirs: substitute in them first."""
         if self.variables.isdisjoint(values):
             return self
         total = Affine(self.constant)

@@ -102,6 +102,34 @@ class LoopKernel:
 
 
 EXPENSIVE = frozenset(
-    "exp expm1 log log1p tanh sigmoid erf sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh power erfinv "
-    "lgamma digamma logaddexp threefry32 threefry64 remainder floor_divide".split()
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "tanh",
+        "sigmoid",
+        "erf",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "power",
+        "erfinv",
+        "lgamma",
+        "digamma",
+        "logaddexp",
+        "threefry32",
+        "threefry64",
+        "remainder",
+        "floor_divide",
+    ]
 )

@@ -11,7 +11,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from treadle.backends.native import index as ix
-from treadle.backends.native.expressions import Buffer, Condition, Conditions, Expr, Index, Load, Reduce, Table, Test, computed
+from treadle.backends.native.expressions import (
+    Buffer,
+    Condition,
+    Conditions,
+    Expr,
+    Index,
+    Load,
+    Reduce,
+    Table,
+    Test,
+    computed,
+)
 from treadle.backends.native.index import Affine, Computed, LoopVar
 from treadle.core.dtypes import bool_, int32, int64, uint32, uint64
 from treadle.core.graph import Atom, Literal, Node, Var
@@ -115,12 +126,61 @@ def stretched(place: Place, shape: tuple[int, ...]) -> Place:
 
 UNCHANGED = ("stop_gradient",)
 
-ELEMENTWISE = (
-    "neg abs sign floor ceil round trunc exp expm1 log log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh "
-    "acosh atanh erf sigmoid not_ add sub mul div floor_divide remainder power atan2 maximum minimum logaddexp "
-    "copysign and_ or_ xor shift_left shift_right masked_mul masked_div clamp integer_power erfinv lgamma digamma"
-).split()
-COMPARISONS = "eq ne lt le gt ge is_finite".split()
+ELEMENTWISE = [
+    "neg",
+    "abs",
+    "sign",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "sigmoid",
+    "not_",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floor_divide",
+    "remainder",
+    "power",
+    "atan2",
+    "maximum",
+    "minimum",
+    "logaddexp",
+    "copysign",
+    "and_",
+    "or_",
+    "xor",
+    "shift_left",
+    "shift_right",
+    "masked_mul",
+    "masked_div",
+    "clamp",
+    "integer_power",
+    "erfinv",
+    "lgamma",
+    "digamma",
+]
+COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "is_finite"]
 
 
 @_rule(*ELEMENTWISE)
@@ -188,7 +248,9 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
 def _(low: Lowering, node: Node, place: Place) -> Expr:
     (x,) = node.inputs
     axes = node.params["axes"]
-    return low.at(x, tuple(i * -1 + (n - 1) if a in axes else i for a, (i, n) in enumerate(zip(place, shape_of(x), strict=True))))
+    return low.at(
+        x, tuple(i * -1 + (n - 1) if a in axes else i for a, (i, n) in enumerate(zip(place, shape_of(x), strict=True)))
+    )
 
 
 @_rule("slice")
@@ -280,9 +342,7 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
             conditions.append(Condition(lifted % s, 0, 0))
         where.append(lifted // s + -lift)
     dtype = computed(x.spec.dtype)
-    body = low.guarded(
-        tuple(conditions), lambda: low.at(x, (*where, *inner)), lambda: low.table.const(0, dtype)
-    )
+    body = low.guarded(tuple(conditions), lambda: low.at(x, (*where, *inner)), lambda: low.table.const(0, dtype))
     loops = [v for v in loops if v.extent > 1]
     return low.table.add(Reduce("sum", tuple(loops), body, dtype)) if loops else body
 
@@ -360,7 +420,9 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
     for j in range(k):
         raw = low.at(indices, (*head, ix.constant(j)))
         at_index: Any = low.position(raw, shape_of(x)[b + j]) if node.params["mode"] == "clip" else None
-        wanted = low.table.add(Index(at_index, int64)) if at_index is not None else low.table.op("cast", raw, dtype=int64)
+        wanted = (
+            low.table.add(Index(at_index, int64)) if at_index is not None else low.table.op("cast", raw, dtype=int64)
+        )
         same = low.table.op("eq", wanted, low.table.add(Index(place[b + j], int64)), dtype=bool_)
         hit = same if hit is None else low.table.op("and_", hit, same)
     combined = {"set": lambda: new, "add": lambda: low.table.op("add", there, new)}.get(op) or (

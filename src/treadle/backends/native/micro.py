@@ -23,12 +23,10 @@ class _Writer:
         self.kind = llvm_type(s.product.out.dtype)
         self.align = s.product.out.dtype.numpy.itemsize
         args = f.parameters[0]
-        self.x, self.y, self.out = (
-            f.load("ptr", f.pointer(args, integer(k), "ptr"), align=8) for k in range(3)
-        )
+        self.x, self.y, self.out = (f.load("ptr", f.pointer(args, integer(k), "ptr"), align=8) for k in range(3))
 
     def write(self) -> Function:
-        f, s = self.f, self.s
+        f = self.f
         _, begin, end = f.parameters
         with f.loop(begin, end, 1) as tasks:
             self._task(tasks.counter)
@@ -65,7 +63,9 @@ class _Writer:
             return
         self._sums(list(self.s.outer), ranges, at, None)
 
-    def _sums(self, axes: list[Axis], ranges: list[tuple[Value, Value]], at: Sequence[Value], first: Value | None) -> None:
+    def _sums(
+        self, axes: list[Axis], ranges: list[tuple[Value, Value]], at: Sequence[Value], first: Value | None
+    ) -> None:
         """Loops over blocks of sums; `first` says whether nothing has been summed yet."""
         if axes:
             axis = axes[0]
@@ -133,7 +133,9 @@ class _Writer:
         places = []
         for r in range(rows):
             row = f.binary("add", out, integer(r * s.tile.out))
-            places.append([f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)])
+            places.append(
+                [f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)]
+            )
         sums = [zero] * (rows * vectors)
         if first is not None:
             again = f.binary("xor", first, integer(1, "i1"))

@@ -240,7 +240,7 @@ class _Planner:
                 self.touch(places[v])
             items += self._step(fusion, step, places)
         self.clock += 1
-        late = []
+        late: list[tuple[Location, Location, Atom]] = []
         for atom, location in zip(graph.outputs, outputs, strict=True):
             if isinstance(atom, Literal):
                 late.append((self.constant(atom.value), location, atom))
@@ -337,8 +337,13 @@ class _Planner:
         self.loops += 1
         number = self.loops
         begin = self._enter(sources[:consts])
-        slices = [self._slice(s, _bytes(v), number, p) for s, v in zip(sources[consts + carry :], body.inputs[consts + carry :], strict=True)]
-        stacked = [self._slice(s, _bytes(a), number, p) for s, a in zip(outs[carry:], body.outputs[carry:], strict=True)]
+        slices = [
+            self._slice(s, _bytes(v), number, p)
+            for s, v in zip(sources[consts + carry :], body.inputs[consts + carry :], strict=True)
+        ]
+        stacked = [
+            self._slice(s, _bytes(a), number, p) for s, a in zip(outs[carry:], body.outputs[carry:], strict=True)
+        ]
         for location in (*state, *slices, *stacked, *sources):
             self.touch(location)
         inner = self.graph(body, [*sources[:consts], *state, *slices], [*state, *stacked])
@@ -389,7 +394,7 @@ _CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]]
 def _bytes(atom: Atom) -> int:
     size = 1
     for n in atom.spec.shape:
-        size *= n  # type: ignore[assignment]
+        size *= n
     return int(size * atom.spec.dtype.numpy.itemsize)
 
 

@@ -58,7 +58,14 @@ class Product:
 
         x, y, out = self.begins
         return Product(
-            self.y, self.x, self.out, (y, x, out), swap(self.batch), swap(self.columns), swap(self.rows), swap(self.sums)
+            self.y,
+            self.x,
+            self.out,
+            (y, x, out),
+            swap(self.batch),
+            swap(self.columns),
+            swap(self.rows),
+            swap(self.sums),
         )
 
     @property
@@ -154,7 +161,9 @@ class _Form:
     def _place(self, k: int) -> tuple[Affine, ...]:
         p, value = self.node.params, self.value
         if self.node.primitive.name == "contract":
-            known = dict(zip(p["batch"][k], value["batch"], strict=True)) | dict(zip(p["axes"][k], value["sums"], strict=True))
+            known = dict(zip(p["batch"][k], value["batch"], strict=True)) | dict(
+                zip(p["axes"][k], value["sums"], strict=True)
+            )
             rest = iter(value["columns" if k else "rows"])
             return tuple(known[a] if a in known else next(rest) for a in range(self.node.inputs[k].spec.ndim))
         group = value["batch"][0]
@@ -174,7 +183,11 @@ class _Form:
         if k == 0 and self.node.primitive.name == "conv":
             if self._is_padded():
                 return self.low.table.const(0, self.node.inputs[0].spec.dtype)  # `copied` makes it
-            place = (place[0], *(i + -lo for i, (lo, _) in zip(place[1:-1], self.node.params["padding"], strict=True)), place[-1])
+            place = (
+                place[0],
+                *(i + -lo for i, (lo, _) in zip(place[1:-1], self.node.params["padding"], strict=True)),
+                place[-1],
+            )
         return self.low.at(self.node.inputs[k], place)
 
     def _is_padded(self) -> bool:
@@ -189,8 +202,10 @@ class _Form:
         else:
             shape, place = shape_of(atom), self._place(k)
         loops = tuple(map(LoopVar, shape))
-        value = self._padded(atom, tuple(map(ix.of, loops))) if k == 0 and self.node.primitive.name == "conv" else (
-            self.low.at(atom, tuple(map(ix.of, loops)))
+        value = (
+            self._padded(atom, tuple(map(ix.of, loops)))
+            if k == 0 and self.node.primitive.name == "conv"
+            else (self.low.at(atom, tuple(map(ix.of, loops))))
         )
         order = _memory_order(value, loops)
         buffer = Buffer(next(NUMBERS), atom.spec.dtype, tuple(shape[a] for a in order))
@@ -214,9 +229,7 @@ class _Form:
 
         p = self.node.params
         conditions, inner = [], []
-        for i, m, gap, (lo, _) in zip(
-            place[1:-1], shape_of(atom)[1:-1], p["x_dilation"], p["padding"], strict=True
-        ):
+        for i, m, gap, (lo, _) in zip(place[1:-1], shape_of(atom)[1:-1], p["x_dilation"], p["padding"], strict=True):
             moved = i + -lo
             conditions.append(Condition(moved, 0, (m - 1) * gap))
             if gap > 1:
@@ -325,9 +338,7 @@ def merged(axes: Sequence[Axis]) -> list[Axis]:
     for inner in order:
         if out:
             outer = out[-1]
-            if all(
-                o == i * inner.extent for o, i in ((outer.x, inner.x), (outer.y, inner.y), (outer.out, inner.out))
-            ):
+            if all(o == i * inner.extent for o, i in ((outer.x, inner.x), (outer.y, inner.y), (outer.out, inner.out))):
                 out[-1] = replace(inner, extent=outer.extent * inner.extent)
                 continue
         out.append(inner)

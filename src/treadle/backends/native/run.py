@@ -207,7 +207,7 @@ class _Context:
         self.error: BaseException | None = None
         self._callback = host_callback(self._host) if layout.hosts else None
         if self._callback is not None:
-            self.table[1] = ctypes.cast(self._callback, ctypes.c_void_p).value
+            self.table[1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         self._run = runtime().run
         self._fixed = (own + 8 * layout.patch, len(layout.patches), own + 8 * layout.begin, layout.count)
         self._own = own

@@ -118,9 +118,7 @@ def _integer_division(f: Function, x: Value, y: Value, dtype: DType, remainder: 
     minus = f.compare("icmp eq", y, _like(y, -1))
     safe = f.select(f.binary("or", nothing, minus), one, y)
     q, r = f.binary("sdiv", x, safe), f.binary("srem", x, safe)
-    wrong = f.binary(
-        "and", f.compare("icmp ne", r, zero), f.compare("icmp slt", f.binary("xor", r, safe), zero)
-    )
+    wrong = f.binary("and", f.compare("icmp ne", r, zero), f.compare("icmp slt", f.binary("xor", r, safe), zero))
     q = f.select(wrong, f.binary("sub", q, one), q)
     r = f.select(wrong, f.binary("add", r, safe), r)
     q = f.select(minus, f.binary("sub", f.splat(zero, x.lanes), x), q)
@@ -400,10 +398,31 @@ def _mathematical(name: str) -> Writer:
     return lambda f, v, dtype, out, params: f.mathematical(name, *v)
 
 
-for _name in (
-    "exp expm1 log log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfinv sigmoid atan2 logaddexp "
-    "lgamma digamma"
-).split():
+for _name in [
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfinv",
+    "sigmoid",
+    "atan2",
+    "logaddexp",
+    "lgamma",
+    "digamma",
+]:
     WRITERS[_name] = _mathematical(_name)
 
 
@@ -423,5 +442,7 @@ def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, A
         return f.select(high, f.binary("mul", result, square), result)
     odd = f.compare("icmp ne", f.binary("and", y, one), zero)
     minus = f.splat(_like(x, -1), x.lanes)
-    unit = f.select(f.compare("icmp eq", x, one), one, f.select(f.compare("icmp eq", x, minus), f.select(odd, minus, one), zero))
+    unit = f.select(
+        f.compare("icmp eq", x, one), one, f.select(f.compare("icmp eq", x, minus), f.select(odd, minus, one), zero)
+    )
     return f.select(f.compare("icmp slt", y, zero), unit, result)

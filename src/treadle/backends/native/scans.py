@@ -18,6 +18,11 @@ from treadle.core.spec import Spec
 Axes = tuple[int, ...]
 
 
+def position(values: Sequence[Atom], wanted: Atom) -> int:
+    """Where a value stands in a list, by identity."""
+    return next(k for k, value in enumerate(values) if value is wanted)
+
+
 @dataclass
 class Scan:
     """A scan, taken apart: outer values and the body's values in the same order."""
@@ -131,11 +136,13 @@ def _project_inputs(scan: Scan) -> list[Node]:
     for node in list(scan.nodes):
         if node.primitive.name != "contract" or any(node.params["batch"]):
             continue
-        side = next((k for k in (0, 1) if node.inputs[k] in scan.inner_xs and node.inputs[1 - k] in scan.inner_consts), None)
+        side = next(
+            (k for k in (0, 1) if node.inputs[k] in scan.inner_xs and node.inputs[1 - k] in scan.inner_consts), None
+        )
         if side is None:
             continue
-        x = scan.xs[scan.inner_xs.index(node.inputs[side])]  # type: ignore[arg-type]
-        w = scan.consts[scan.inner_consts.index(node.inputs[1 - side])]  # type: ignore[arg-type]
+        x = scan.xs[position(scan.inner_xs, node.inputs[side])]
+        w = scan.consts[position(scan.inner_consts, node.inputs[1 - side])]
         new = Nodes(node)
         axes = node.params["axes"]
         out = new.add("contract", x, w, batch=((), ()), axes=(_later(axes[side]), axes[1 - side]))
@@ -166,11 +173,12 @@ def _sum_products(scan: Scan) -> tuple[list[Node], dict[Var, Atom]]:
             continue
         total, product, views = found
         a, b = product.inputs
-        assert isinstance(a, Var) and isinstance(b, Var)
+        assert isinstance(a, Var)
+        assert isinstance(b, Var)
         result, init = scan.results[j], scan.init[j]
         scan.nodes.remove(total)
         for thing in (scan.inner_carry, scan.init, scan.carry_out, scan.results):
-            del thing[j]  # type: ignore[attr-defined]
+            del thing[j]
         new = Nodes(product)
         batch, axes = product.params["batch"], product.params["axes"]
         out = new.add(
@@ -225,7 +233,7 @@ def _project_outputs(scan: Scan) -> tuple[list[Node], dict[Var, Atom]]:
         a = node.inputs[side]
         if not isinstance(a, Var) or a in scan.inner_consts:
             continue
-        w = scan.consts[scan.inner_consts.index(node.inputs[1 - side])]  # type: ignore[arg-type]
+        w = scan.consts[position(scan.inner_consts, node.inputs[1 - side])]
         j = scan.ys.index(y)
         result = scan.stacked[j]
         del scan.results[len(scan.carry_out) + j], scan.ys[j]

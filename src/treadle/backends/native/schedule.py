@@ -23,7 +23,8 @@ ROUNDS = 6
 
 def loop_kernel(fusion: Fusion, step: Step) -> LoopKernel:
     """The kernel that computes a group."""
-    rows, columns = (step.rows,), (step.columns,)
+    rows: tuple[int, ...] = (step.rows,)
+    columns: tuple[int, ...] = (step.columns,)
     for _ in range(ROUNDS):
         kernel, cuts = _attempt(fusion, step, rows, columns)
         finer = _cut(rows, cuts[0]), _cut(columns, cuts[1])
@@ -81,8 +82,10 @@ def is_row_reduction(fusion: Fusion, step: Step, var: Var) -> bool:
     from treadle.backends.native.fuse import trailing
 
     node = fusion.makers[var]
-    return trailing(node) and prod(node.inputs[0].spec.shape) == step.rows * step.columns and (  # type: ignore[arg-type]
-        prod(var.spec.shape) == step.rows  # type: ignore[arg-type]
+    return (
+        trailing(node)
+        and prod(node.inputs[0].spec.shape) == step.rows * step.columns
+        and (prod(var.spec.shape) == step.rows)
     )
 
 

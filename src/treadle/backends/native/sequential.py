@@ -30,7 +30,7 @@ def sequential_kernels(fusion: Fusion, node: Node) -> list[LoopKernel] | None:
 
 
 def _scatter(fusion: Fusion, node: Node) -> list[LoopKernel]:
-    x, indices, updates = node.inputs
+    _, indices, updates = node.inputs
     b, op, mode = node.params["batch_dims"], node.params["op"], node.params["mode"]
     out = fusion.kept[node.outputs[0]]
     shape = out.shape
@@ -61,7 +61,9 @@ def _scatter(fusion: Fusion, node: Node) -> list[LoopKernel]:
         value = low.table.select(inside, value, old)
     rows = tuple(v for v in (*batch, wide) if v.extent != 1)
     columns = (narrow,) if narrow.extent != 1 else ()
-    main = LoopKernel(rows, columns, (Write(out, target, value),), ("scatter",), tuple(v for v in serial if v.extent != 1))
+    main = LoopKernel(
+        rows, columns, (Write(out, target, value),), ("scatter",), tuple(v for v in serial if v.extent != 1)
+    )
     if 0 in shape or prod(v.extent for v in serial) == 0:
         return [_copied(fusion, node, out)]
     return [_copied(fusion, node, out), main]
@@ -98,7 +100,9 @@ def _running(fusion: Fusion, node: Node) -> LoopKernel:
     from treadle.backends.native.expressions import Condition
 
     before = low.table.add(Load(out, offset + (step if reverse else -step), (Condition(turn, 1, out.shape[axis]),)))
-    value = low.table.select(started, low.table.op(_RUNNING[node.primitive.name], before, element, dtype=dtype), element)
+    value = low.table.select(
+        started, low.table.op(_RUNNING[node.primitive.name], before, element, dtype=dtype), element
+    )
     others = [v for a, v in enumerate(loops) if a != axis and v.extent != 1]
     inner = [v for a, v in enumerate(loops) if a > axis and v.extent != 1]
     columns = tuple(inner[-1:])

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from treadle.backends.native.assembly import Function
+from treadle.backends.native.contraction import Schedule, schedule
 from treadle.backends.native.emitting import write_kernel
 from treadle.backends.native.expressions import Buffer
-from treadle.backends.native.contraction import Schedule, schedule
 from treadle.backends.native.fuse import Fusion, Step, is_product
 from treadle.backends.native.kernels import LoopKernel
 from treadle.backends.native.lowering import RULES
@@ -45,17 +45,47 @@ def supported() -> frozenset[str]:
     """Primitives that loop kernels can compute."""
     from treadle.backends.native.lowering import COMPARISONS, ELEMENTWISE
 
-    mathematical = {"exp", "power"} | {n for n in ELEMENTWISE if n not in _exact()}
+    mathematical = {"exp", "power"} | {n for n in ELEMENTWISE if n not in EXACT}
     return frozenset(
-        n for n in RULES if (n not in mathematical or n in NAMES) and (n not in (*ELEMENTWISE, *COMPARISONS) or n in WRITERS)
+        n
+        for n in RULES
+        if (n not in mathematical or n in NAMES) and (n not in (*ELEMENTWISE, *COMPARISONS) or n in WRITERS)
     )
 
 
-def _exact() -> set[str]:
-    return set(
-        "neg abs sign floor ceil round trunc sqrt rsqrt not_ add sub mul div floor_divide remainder maximum minimum "
-        "copysign and_ or_ xor shift_left shift_right masked_mul masked_div clamp integer_power".split()
-    )
+EXACT = frozenset(
+    [
+        "neg",
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "sqrt",
+        "rsqrt",
+        "not_",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "floor_divide",
+        "remainder",
+        "maximum",
+        "minimum",
+        "copysign",
+        "and_",
+        "or_",
+        "xor",
+        "shift_left",
+        "shift_right",
+        "masked_mul",
+        "masked_div",
+        "clamp",
+        "integer_power",
+    ]
+)
+"""Elementwise primitives that need no approximation."""
 
 
 def group_work(fusion: Fusion, step: Step) -> Sequence[Work]:
@@ -67,7 +97,12 @@ def loop_work(kernel: LoopKernel) -> Work:
     text = canonical(str(kernel))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     return Work(
-        text, lambda: write_kernel(kernel, name, host().vector), kernel.buffers, kernel.blocks, kernel.grain, kernel.labels
+        text,
+        lambda: write_kernel(kernel, name, host().vector),
+        kernel.buffers,
+        kernel.blocks,
+        kernel.grain,
+        kernel.labels,
     )
 
 

@@ -64,7 +64,9 @@ def host() -> Target:
         return baseline(triple)
     found = llvm.get_host_cpu_features()
     x86 = triple.startswith("x86_64")
-    wide = x86 and bool(found.get("avx512f") and found.get("avx512vl") and found.get("avx512bw") and found.get("avx512dq"))
+    wide = x86 and bool(
+        found.get("avx512f") and found.get("avx512vl") and found.get("avx512bw") and found.get("avx512dq")
+    )
     vector = 64 if wide else 32 if x86 and found.get("avx2") else 16
     return Target(
         triple,

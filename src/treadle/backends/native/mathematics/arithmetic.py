@@ -87,7 +87,11 @@ class Numbers:
         """The nearest whole number, as such and as an integer; for |x| far below 2**mantissa."""
         shift = 1.5 * 2.0**self.mantissa
         moved = self.add(x, self.number(shift))
-        base = struct.unpack("<q", struct.pack("<d", shift))[0] if self.double else struct.unpack("<i", struct.pack("<f", shift))[0]
+        base = (
+            struct.unpack("<q", struct.pack("<d", shift))[0]
+            if self.double
+            else struct.unpack("<i", struct.pack("<f", shift))[0]
+        )
         return self.sub(moved, self.number(shift)), self.f.binary("sub", self.bits(moved), self.whole(base))
 
     def power_of_two(self, k: Value) -> Value:

@@ -1,7 +1,7 @@
 """exp, expm1, and what follows from them: sigmoid, tanh, sinh, cosh.
 
 The argument is reduced to r in ±ln(2)/2 by a multiple of ln(2), which is subtracted in two parts (Cody and Waite,
-1980); exp(r) is its Taylor polynomial, of the degree from which on the rest is below a tenth of a unit of the last place.
+1980); exp(r) is its Taylor polynomial, of the degree from which on the rest is below a tenth of the last place's unit.
 """
 
 from __future__ import annotations

@@ -42,5 +42,4 @@ def _with_quadrant(n: Numbers, x: Value, shift: int) -> Value:
     odd = f.compare("icmp ne", f.binary("and", quadrant, n.whole(1)), n.whole(0))
     flip = f.compare("icmp ne", f.binary("and", quadrant, n.whole(2)), n.whole(0))
     made = n.select(odd, cosine, sine)
-    made = n.select(flip, n.neg(made), made)
-    return made
+    return n.select(flip, n.neg(made), made)
