@@ -1,7 +1,7 @@
 """Random numbers: pure functions of a key, and `Stream`, which hands out keys.
 
-The same key gives the same bits run by run, compiled or not, on any number of threads (samples that go through a logarithm:
-to the last places, between compiled and not); a shorter sample is the beginning of a longer one.
+The same key gives the same bits run by run, compiled or not, on any number of threads (between compiled and not,
+samples that go through a logarithm agree to the last places); a shorter sample is the beginning of a longer one.
 """
 
 from __future__ import annotations
