@@ -30,8 +30,15 @@ from treadle.ops import shape as shape_ops
 
 
 def filled(shape: Shape, value: Tensor) -> Tensor:
-    """A scalar tensor stretched to a shape."""
-    return apply(shape_ops.broadcast, value, shape=shape) if shape else value
+    """A scalar tensor stretched to a shape. Its numbers lie side by side, so that no later use has to copy them."""
+    if not shape:
+        return value
+    out = apply(shape_ops.broadcast, value, shape=shape)
+    if out.is_concrete and not out.is_symbolic:
+        numbers = np.ascontiguousarray(out.numpy())
+        numbers.flags.writeable = False
+        return Tensor(out.spec, numbers)
+    return out
 
 
 def full(shape: Any, fill_value: ArrayLike, *, dtype: Any = None, device: str | None = None) -> Tensor:

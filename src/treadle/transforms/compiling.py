@@ -22,9 +22,11 @@ from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
+from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
 
 CACHE_SIZE = 128
+SHORTCUTS = 4  # calls that are recognised fast
 NOTICE_AFTER = 6
 
 
@@ -42,6 +44,7 @@ class Entry:
     assigned: list[int]
     executable: Callable[[Sequence[Any]], Sequence[Any]]
     specs: tuple[Spec, ...]  # of the graph's outputs
+    seen: int = 0  # how many builds of arguments have a shortcut
 
 
 class Compiled:
@@ -60,6 +63,7 @@ class Compiled:
         self.name = name or function_name(function)
         self.traces = 0
         self._cache: OrderedDict[Hashable, Entry] = OrderedDict()
+        self._shortcuts: list[Shortcut] = []
         self._lock = threading.RLock()
         self._seen: dict[str, list[Any]] = {}
         self._noticed: set[str] = set()
@@ -73,6 +77,11 @@ class Compiled:
         return _BoundCompiled(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for known in self._shortcuts:
+            out = known(args, kwargs)
+            if out is not MISS:
+                return out
+
         def attempt(call: Call) -> Any:
             with self._lock:
                 entry, variables = self._entry(call)
@@ -84,6 +93,7 @@ class Compiled:
                 for i, x in zip(entry.assigned, outs[n:], strict=True):
                     now[i] = x
                 call.variables.write(now)
+            self._remember(entry, call, args, kwargs)
             return entry.result.rebuild(outs[:n])
 
         return with_rebuild(attempt, self.function, args, kwargs)
@@ -101,6 +111,7 @@ class Compiled:
         """Forget all traced versions."""
         with self._lock:
             self._cache.clear()
+            self._shortcuts.clear()
 
     def __repr__(self) -> str:
         return f"<td.compile({self.name}): {len(self._cache)} versions>"
@@ -114,6 +125,18 @@ class Compiled:
         # The same Spec objects at every run: what looks whether anything has changed compares them by identity.
         specs = [Spec(v.shape, s.dtype) if s.is_dynamic else s for v, s in zip(values, entry.specs, strict=True)]
         return list(map(Tensor, specs, values))
+
+    def _remember(self, entry: Entry, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Have the next call like this one recognised fast."""
+        if self.dynamic or entry.seen >= SHORTCUTS or is_staging():
+            return
+        entry.seen += 1
+        owner = call.roots[-1] if len(call.roots) > sum(isinstance(x, Stateful) for x in call.all_leaves) else None
+        made = shortcut(
+            args, kwargs, owner, entry.result, entry.specs, entry.assigned, entry.captured, entry.executable
+        )
+        if made is not None:
+            self._shortcuts = [made, *self._shortcuts[: SHORTCUTS - 1]]
 
     def _entry(self, call: Call) -> tuple[Entry, list[Tensor]]:
         specs = self._specs(call)

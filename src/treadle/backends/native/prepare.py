@@ -21,13 +21,13 @@ Array = np.ndarray[Any, Any]
 KEPT = 64  # combinations of sizes of a graph with Dims
 
 
-def prepare(graph: Graph) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
+def prepare(graph: Graph) -> Callable[[Sequence[Array]], Sequence[Array]]:
     """An executable for a graph without captures."""
     if not graph.dims:
         return compile_graph(graph)
     by_sizes: dict[tuple[tuple[str, Size], ...], Executable | Guarded] = {}
 
-    def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def run(inputs: Sequence[Array]) -> Sequence[Array]:
         sizes = bind_sizes(graph.input_specs, [x.shape for x in inputs], graph.input_names)
         key = tuple(sorted(sizes.items()))
         made = by_sizes.get(key)
@@ -54,16 +54,16 @@ class Guarded:
         self.graph, self.inner = graph, inner
         self.plan = inner.plan
 
-    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        *outputs, wrong = self.inner(inputs)
-        if wrong:
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        outputs = self.inner(inputs)
+        if outputs.pop():
             reference_prepare(self.graph)(inputs)
             raise OutOfRangeError("an index is out of range")
-        return tuple(outputs)
+        return outputs
 
 
 def run_graph(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    return prepare(graph)(inputs)
+    return tuple(prepare(graph)(inputs))
 
 
 __all__ = ["compile_graph", "prepare", "run_graph", "run_primitive"]

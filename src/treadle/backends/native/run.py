@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from treadle.core.errors import TreadleError
 from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
-HEADER = 8  # words: pool, callback, times
+HEADER = 8  # words of a context: see runtime.ll
+RECYCLED = 4096  # bytes of an output from which on its memory is used again
+SPARE = 3  # outputs whose memory is kept
 
 
 class Executable:
@@ -38,42 +41,41 @@ class Executable:
         self._code = engine.load(launches)
         self._layout = _Layout(plan, {name: address for name, (address, _) in self._code.items()})
         self._free: list[_Context] = []
-        graph = plan.graph
-        self._inputs = [(s.shape, s.dtype.numpy) for s in graph.input_specs]
-        self._outputs = [(s.shape, s.dtype.numpy) for s in graph.output_specs]
-        self._spare: list[list[Array]] = [[] for _ in self._outputs]
+        self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.graph.output_specs]
 
-    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         try:
             context = self._free.pop()
         except IndexError:
             context = _Context(self._layout)
-        outputs = [self._output(k) for k in range(len(self._outputs))]
-        arrays = [*inputs, *outputs]
-        while True:
-            code = context.run(arrays)
-            if code >= 0:
-                break
+        arrays = [*inputs, *[make() for make in self._outputs]]
+        code = context.run(arrays)
+        while code < 0:
             arrays[-code - 1] = np.require(arrays[-code - 1], requirements=("C", "A"))
+            code = context.run(arrays)
         self._free.append(context)
         if code:
             raise context.take_error()
-        for out in outputs:
-            out.flags.writeable = False
-        return tuple(outputs)
+        return arrays[len(inputs) :]
 
-    def _output(self, k: int) -> Array:
-        """Memory for an output: that of an earlier one which nobody holds any more, else new."""
-        spare = self._spare[k]
+
+def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
+    """What gives memory for an output: that of an earlier one which nobody holds any more, else new."""
+    empty = np.empty
+    if prod(shape) * dtype.itemsize < RECYCLED:
+        return lambda: empty(shape, dtype)
+    spare: list[Array] = []
+
+    def make() -> Array:
         for array in spare:
             if sys.getrefcount(array) == 3:  # the list, the loop's name, the call
-                array.flags.writeable = True
                 return array
-        shape, dtype = self._outputs[k]
-        made = np.empty(shape, dtype)
-        if made.nbytes >= 4096 and len(spare) < 3:
+        made = empty(shape, dtype)
+        if len(spare) < SPARE:
             spare.append(made)
         return made
+
+    return make
 
 
 class _Layout:
@@ -208,17 +210,17 @@ class _Context:
         self._callback = host_callback(self._host) if layout.hosts else None
         if self._callback is not None:
             self.table[1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        self.table[3:7] = own + 8 * layout.patch, len(layout.patches), own + 8 * layout.begin, layout.count
+        self.table[7] = len(layout.plan.graph.inputs)
         self._run = runtime().run
-        self._fixed = (own + 8 * layout.patch, len(layout.patches), own + 8 * layout.begin, layout.count)
         self._own = own
-        self.times: Array | None = None
+        self._pool = 0
 
-    def run(self, arrays: Sequence[Array]) -> int:
+    def run(self, arrays: list[Array]) -> int:
         """0; or minus the number of an array that has to be copied first; or 1, and then there is an error."""
-        count = len(arrays)
-        objects = (ctypes.c_void_p * count)(*map(id, arrays))
-        self.table[0] = pool()
-        code: int = self._run(self._own, objects, count, *self._fixed)
+        if self._pool != (now := pool()):
+            self.table[0] = self._pool = now
+        code: int = self._run(self._own, id(arrays))
         return code
 
     def take_error(self) -> BaseException:
@@ -253,7 +255,3 @@ def _view(address: int, shape: Any, dtype: Any) -> Array:
         return np.empty(shape, dtype)
     memory = (ctypes.c_uint8 * size).from_address(address)
     return np.frombuffer(memory, np.uint8).view(dtype).reshape(shape)
-
-
-def executable(plan: Plan) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
-    return Executable(plan)

@@ -174,7 +174,8 @@ entry:
   ret i64 %out
 }
 
-; The context: 0 pool, 1 callback for steps that Python runs, 2 where nanoseconds of each step are added up (or null).
+; The context (8 bytes a field): 0 pool, 1 callback for steps that Python runs, 2 where nanoseconds of each step are added
+; up (or null), 3 and 4 patches and their number, 5 and 6 steps and their number, 7 how many arrays are inputs.
 ; Kinds of steps: 0 kernel; 1 host; 2 loop: the steps up to `end`, `count` times, after each of which the cells in
 ; `extra` (address, first value, how far it moves; `blocks` of them) move on; 3 while: `blocks` steps test, and the byte
 ; that `args` points to says whether the rest up to `end` runs, at most `count` times (negative: any), the rounds are
@@ -350,14 +351,29 @@ after:
   br label %loop
 }
 
-; Arrays come as Python objects; NumPy keeps the address of the data, and flags, at fixed places. Returns the 1-based
-; number of an array that is not contiguous and aligned, negated; else what `execute` returns. Each patch is (cell, number
-; of the array, bytes beyond its beginning).
-define i64 @td_run(ptr %context, ptr %objects, i64 %count, ptr %patches, i64 %patchcount, ptr %steps, i64 %stepcount) {
+; Arrays come as a Python list of them, inputs before outputs; Python keeps a list's items, and NumPy the address of the
+; data and the flags, at fixed places. Returns the 1-based number of an array that is not contiguous and aligned, negated;
+; else what `execute` returns. Outputs are made read-only. Each patch is (cell, number of the array, bytes beyond its
+; beginning).
+define i64 @td_run(ptr %context, ptr %list) {
 entry:
+  %sizep = getelementptr i8, ptr %list, i64 {size}
+  %count = load i64, ptr %sizep
+  %itemsp = getelementptr i8, ptr %list, i64 {items}
+  %objects = load ptr, ptr %itemsp
+  %c3 = getelementptr i64, ptr %context, i64 3
+  %patches = load ptr, ptr %c3
+  %c4 = getelementptr i64, ptr %context, i64 4
+  %patchcount = load i64, ptr %c4
+  %c5 = getelementptr i64, ptr %context, i64 5
+  %steps = load ptr, ptr %c5
+  %c6 = getelementptr i64, ptr %context, i64 6
+  %stepcount = load i64, ptr %c6
+  %c7 = getelementptr i64, ptr %context, i64 7
+  %inputs = load i64, ptr %c7
   br label %check
 check:
-  %i = phi i64 [ 0, %entry ], [ %i1, %good ]
+  %i = phi i64 [ 0, %entry ], [ %i1, %checked ]
   %more = icmp slt i64 %i, %count
   br i1 %more, label %look, label %patch
 look:
@@ -373,6 +389,13 @@ bad:
   %minus = sub i64 0, %i1
   ret i64 %minus
 good:
+  %output = icmp sge i64 %i, %inputs
+  br i1 %output, label %protect, label %checked
+protect:
+  %readonly = and i32 %flags, -1025
+  store i32 %readonly, ptr %fp
+  br label %checked
+checked:
   br label %check
 patch:
   %p = phi i64 [ 0, %check ], [ %p1, %set ]

@@ -29,6 +29,7 @@ class Runtime:
 
     def __init__(self) -> None:
         data, flags = array_layout()
+        size, items = list_layout()
         text = resources.files("treadle.backends.native").joinpath("runtime.ll").read_text("utf-8")
         x86 = host().is_x86
         values = {
@@ -37,14 +38,15 @@ class Runtime:
             "declared": "@llvm.x86.sse2.pause()" if x86 else "@llvm.aarch64.hint(i32)",
             "data": data,
             "flags": flags,
+            "size": size,
+            "items": items,
         }
         for name, value in values.items():
             text = text.replace("{" + name + "}", str(value))
         self._library = Library(compile_text(text, host()), ["td_run", "td_worker", "td_copy"])
         self._library.keep_forever()
         address = self._library.addresses
-        word, pointer = ctypes.c_int64, ctypes.c_void_p
-        self.run = ctypes.CFUNCTYPE(word, pointer, pointer, word, pointer, word, pointer, word)(address["td_run"])
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t)(address["td_run"])
         self.worker = address["td_worker"]
         self.copy = address["td_copy"]
 
@@ -69,11 +71,23 @@ def array_layout() -> tuple[int, int]:
     return head, head + 48
 
 
+def list_layout() -> tuple[int, int]:
+    """Where, in a list's object, the number of its items and their address stand; measured like an array's."""
+    head = object.__basicsize__
+    probe: list[object] = [object(), object(), object()]
+    size = ctypes.c_ssize_t.from_address(id(probe) + head).value
+    items = ctypes.c_void_p.from_address(id(probe) + head + 8).value
+    if size != 3 or items is None or ctypes.c_void_p.from_address(items + 8).value != id(probe[1]):
+        raise RuntimeError("Python's lists are laid out in a way that treadle does not know")
+    return head, head + 8
+
+
 # threads
 
 _state = threading.Lock()
 _wanted: int | None = None
-_pools: dict[int, Any] = {}  # by process, so that the child of a fork makes its own
+_pools: dict[int, _Pool] = {}  # by the number of threads
+_current: int | None = None  # the address of the pool in use; None: ask
 
 
 def threads() -> int:
@@ -113,8 +127,8 @@ def set_threads(count: int) -> None:
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ArgumentError(f"the number of threads is an int from 1 up, not {count!r}")
-    global _wanted
-    _wanted = count
+    global _wanted, _current
+    _wanted, _current = count, None
 
 
 def get_threads() -> int:
@@ -129,18 +143,31 @@ def get_threads() -> int:
 
 def pool() -> int:
     """Address of the pool of this process with as many threads as are wanted; 0 if that is one."""
-    count = threads()
-    if count == 1:
-        return 0
-    key = (os.getpid(), count)
-    made = _pools.get(key)  # type: ignore[call-overload]
-    if made is None:
-        with _state:
-            made = _pools.get(key)  # type: ignore[call-overload]
-            if made is None:
-                made = _pools[key] = _start(count - 1)  # type: ignore[index]
-    address: int = made.address
-    return address
+    return _choose_pool() if _current is None else _current
+
+
+def _choose_pool() -> int:
+    global _current
+    with _state:
+        count = threads()
+        if count > 1 and count not in _pools:
+            _pools[count] = _start(count - 1)
+        _current = _pools[count].address if count > 1 else 0
+        return _current
+
+
+def _forget_pools() -> None:
+    """In the child of a fork: the threads stayed with the parent."""
+    global _current, _state
+    _state = threading.Lock()
+    _abandoned.extend(_pools.values())
+    _pools.clear()
+    _current = None
+
+
+_abandoned: list[_Pool] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)
 
 
 class _Pool:
