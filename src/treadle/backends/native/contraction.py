@@ -18,11 +18,13 @@ from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
 from treadle.backends.native.products import Axis, Product, merged
-from treadle.backends.native.target import Target
+from treadle.backends.native.target import Target, host
 
 SUMMED = 512  # indices that are summed in one go
 FAR = 2048  # bytes between rows of y from which on it is packed
-TASKS = 24  # pieces of a large product, for threads to share
+CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
+TASKS = 32  # pieces of a large product, for threads to share
+FETCHED = 4  # elements of a farther cache that arrive in a cycle
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -115,7 +117,9 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
             return None
         product, pack, lane, panel_step = _packed(product, lane, vectors * lanes)
         packs.append(pack)
-    if tile in product.rows and _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes and rows > height:
+    scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
+    clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 8 and columns >= 8 * vectors * lanes
+    if tile in product.rows and (scattered or clashing) and rows > height:
         turned, pack, tile, tile_step = _packed(product.swapped, _swapped(tile), height)
         product = turned.swapped
         tile = next(a for a in product.rows if a == _swapped(tile))
@@ -258,11 +262,40 @@ def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKern
 
 
 def _pieces(s: Schedule) -> tuple[int, ...]:
-    """Into how many pieces each loop is cut: enough for all threads, and no smaller than the work allows."""
+    """Into how many pieces each loop is cut: enough for all threads, evenly, and no smaller than the work allows."""
     wanted = min(TASKS, max(1, s.product.operations // SMALL))
     out = []
-    for n in s.counts:
-        part = min(n, wanted)
+    for axis in s.others:
+        part = _even(axis.extent, wanted)
         out.append(part)
         wanted = -(-wanted // part)
-    return tuple(out)
+    return (*out, *_grid(s, wanted))
+
+
+def _even(n: int, wanted: int) -> int:
+    """About so many pieces of n things that none is much smaller than the others."""
+    return min(range(max(1, min(n, wanted)), min(n, 2 * wanted) + 1), key=lambda p: (-(-n // p) * p, p))
+
+
+def _grid(s: Schedule, wanted: int) -> tuple[int, int]:
+    """Pieces of tiles and of panels: a task's time is that of its multiplications and of fetching what it reads."""
+    if wanted == 1:
+        return 1, 1
+    # A task's rows of x are read again for each panel: they have to stay in the second cache beside everything else.
+    rows = host().l2 // 8 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
+    fewest = min(s.tiles, -(-s.tiles * s.height // max(rows, s.height)))
+
+    def cost(a: int, b: int) -> float:
+        tiles, panels = -(-s.tiles // a), -(-s.panels // b)
+        tasks = -(-s.tiles // tiles) * -(-s.panels // panels)
+        # cycles a summed index: two multiply-adds of vectors each; FETCHED elements of a farther cache
+        one = tiles * panels * s.height * s.vectors / 2 + (tiles * s.height + panels * s.width) / FETCHED
+        return sum(-(-tasks // threads) * threads * one for threads in (2, 4, 8))
+
+    choices = [
+        (a, b)
+        for a in range(fewest, max(fewest, min(s.tiles, 2 * wanted)) + 1)
+        for b in range(max(1, wanted // a), max(1, min(s.panels, -(-2 * wanted // a))) + 1)
+        if b <= s.panels
+    ]
+    return min(choices, key=lambda c: cost(*c), default=(min(s.tiles, wanted), min(s.panels, wanted)))
