@@ -21,7 +21,9 @@ from treadle.backends.native.products import Axis, Product, merged
 from treadle.backends.native.target import Target, host
 
 SUMMED = 512  # indices that are summed in one go
-FAR = 2048  # bytes between rows of y from which on it is packed
+PAGE = 4096  # bytes
+PAGES = 64  # that a block of sums may read from
+LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
@@ -91,6 +93,7 @@ class Schedule:
 class Scheduled:
     schedule: Schedule
     packs: tuple[LoopKernel, ...]
+    sums: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut
 
 
 def schedule(product: Product, target: Target) -> Scheduled | None:
@@ -100,6 +103,7 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
         return None
     product, lane = made
     product = replace(product, sums=tuple(_ordered_sums(product)))
+    product, sums = _in_parts(product, target)
     itemsize = product.out.dtype.numpy.itemsize
     lanes = target.vector // itemsize
     while lanes > 4 and lanes // 2 >= lane.extent:
@@ -134,7 +138,43 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
     made_schedule = Schedule(
         product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
     )
-    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs))
+    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), sums)
+
+
+def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKernel, ...]]:
+    """A long sum for a small output cut into parts, each with an output of its own, and what adds these up.
+
+    So each thread reads its part of the operands once, while the output stays in its cache: a convolution's gradient
+    for its kernel sums over all places of all images.
+    """
+    size = product.out.size
+    whole = prod(a.extent for a in (*product.batch, *product.rows, *product.columns)) == size
+    longest = product.sums[0] if product.sums else Axis(1)
+    parts = next((n for n in (8, 7, 6, 5, 9, 10, 4) if longest.extent % n == 0), 1)
+    summed = prod(a.extent for a in product.sums)
+    if (
+        not whole
+        or parts == 1
+        or product.out.bytes > target.l2 // 4
+        or product.operations < parts * SMALL
+        or summed < LONG_SUM
+    ):
+        return product, ()
+    buffer = Buffer(next(NUMBERS), product.out.dtype, (parts, size))
+    length = longest.extent // parts
+    part = Axis(parts, longest.x * length, longest.y * length, size)
+    made = replace(
+        product,
+        out=buffer,
+        batch=(part, *product.batch),
+        sums=(replace(longest, extent=length), *product.sums[1:]),
+    )
+    table, place = Table(), LoopVar(size)
+    total = table.add(Load(buffer, ix.of(place), ()))
+    for k in range(1, parts):
+        total = table.op("add", total, table.add(Load(buffer, ix.of(place) + k * size, ())), dtype=buffer.dtype)
+    write = Write(product.out, ix.of(place), total)
+    return made, (LoopKernel((), (place,), (write,), ("sum of parts",)),)
 
 
 def _swapped(axis: Axis) -> Axis:
@@ -142,12 +182,16 @@ def _swapped(axis: Axis) -> Axis:
 
 
 def _is_far(product: Product, operand: str, itemsize: int) -> bool:
-    """Whether neighbours in the sums lie so far apart in an operand that each is on a page of its own."""
-    near = min((abs(getattr(a, operand)) for a in product.sums if a.extent > 4), default=0)
-    lone = prod(a.extent for a in product.sums if abs(getattr(a, operand)) * itemsize < FAR)
-    return near * itemsize >= FAR or (
-        lone < 128 and any(abs(getattr(a, operand)) * itemsize >= FAR for a in product.sums)
-    )
+    """Whether one block of sums reads from more pages of an operand than the processor knows at a time."""
+    inner = _split_sums(merged(product.sums))[1]
+    steps = sorted((abs(getattr(a, operand)) * itemsize, a.extent) for a in inner)
+    span, pages = itemsize, 1
+    for step, extent in steps:
+        if step < PAGE:
+            span = max(span, step * extent)
+        else:
+            pages *= extent
+    return pages * -(-span // PAGE) > PAGES
 
 
 def _oriented(product: Product) -> tuple[Product, Axis] | None:

@@ -130,7 +130,7 @@ def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
     if found is None:
         return None
     copies = [*prepared.copies, *found.packs]
-    return [*map(loop_work, copies), product_work(found.schedule)]
+    return [*map(loop_work, copies), product_work(found.schedule), *map(loop_work, found.sums)]
 
 
 def product_work(s: Schedule) -> Work:
