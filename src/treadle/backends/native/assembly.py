@@ -185,6 +185,12 @@ class Function:
     def pointer(self, base: Value, offset: Value, kind: str) -> Value:
         return self.emit("ptr", offset.lanes, f"getelementptr {kind}, {base}, {offset}")
 
+    def stack(self, kind: str) -> Value:
+        """Memory of this call, aligned for vectors."""
+        made = self.fresh("ptr")
+        self.blocks[0].lines.insert(0, f"{made.text} = alloca {kind}, align 64")
+        return made
+
     def load(self, kind: str, pointer: Value, lanes: int = 0, align: int = 1) -> Value:
         return self.emit(kind, lanes, f"load {Value('', kind, lanes).type}, {pointer}, align {align}")
 

@@ -32,6 +32,7 @@ class Lanes:
     count: int
     base: Value
     mask: Value | None
+    saving: list[Expr] = field(default_factory=list)
 
 
 @dataclass
@@ -67,6 +68,8 @@ class _Writer:
             slot = self.f.pointer(args, integer(k), "ptr")
             self.pointers[buffer] = self.f.load("ptr", slot, align=8)
         self.levels = [Level(self.f.here)]
+        self.scratch: dict[Expr, Value] = {}  # of the kernel's `saved` expressions: memory for a row of them
+        self.full: set[Expr] = set()  # those whose row has been computed
 
     def write(self) -> Function:
         _, begin, end = self.f.parameters
@@ -216,9 +219,16 @@ class _Writer:
         return known
 
     def _make(self, expr: Expr) -> Value:
+        if expr in self.kernel.saved:
+            return self._kept_between_passes(expr)
+        return self._compute(expr)
+
+    def _compute(self, expr: Expr) -> Value:
         if isinstance(expr, Load):
             return self._load(expr)
         if isinstance(expr, Op):
+            if expr.name in ("div", "masked_div") and expr.dtype.kind == "f":
+                return self._divide(expr)
             source = expr.args[0].dtype if expr.name != "select" else expr.dtype
             args = [self.value(a) for a in expr.args]
             return WRITERS[expr.name](self.f, args, source, expr.dtype, dict(expr.params))
@@ -228,6 +238,67 @@ class _Writer:
             return self._holds(expr.conditions)
         assert isinstance(expr, Reduce)
         return self._reduce(expr)
+
+    def _kept_between_passes(self, expr: Expr) -> Value:
+        """Computed and written aside in the first pass over a row, read back in later ones."""
+        lanes = self._lanes
+        if lanes is None or lanes.variable is not self.kernel.columns[0]:
+            return self._compute(expr)
+        f, kind = self.f, llvm_type(expr.dtype)
+        if expr not in self.scratch:
+            # Whole vectors are written and read, also those that reach past the row's end.
+            size = -(-lanes.variable.extent // 64) * 64
+            self.scratch[expr] = f.stack(f"[{size} x {_memory_type(expr.dtype)}]")
+        memory = _memory_type(expr.dtype)
+        place = f.pointer(self.scratch[expr], lanes.base, memory)
+        align = expr.dtype.numpy.itemsize
+        if expr in self.full:
+            return f.load(kind, place, lanes.count, align)
+        made = f.splat(self._compute(expr), lanes.count)
+        f.store(made, place, align)
+        lanes.saving.append(expr)
+        return made
+
+    def _divide(self, expr: Op) -> Value:
+        """A quotient. By what is the same for a whole loop: a product with the reciprocal, computed before the loop.
+
+        Where a divisor is so small or large that its reciprocal would not be a normal number, it is scaled by a power
+        of two that the product makes good again; so zeros, infinities and NaNs give what a division gives. The result
+        is within 1.5 units in the last place.
+        """
+        f = self.f
+        x, divisor = expr.args
+        before = self._level_of(divisor.variables)
+        if before >= self._level_of(expr.variables):
+            args = [self.value(x), self.value(divisor)]
+            return WRITERS[expr.name](f, args, divisor.dtype, expr.dtype, {})
+        kind = llvm_type(expr.dtype)
+        bound = 2.0**64 if kind == "float" else 2.0**512
+
+        def reciprocal() -> tuple[Value, Value]:
+            d = self.value(divisor)
+            size = f.intrinsic("fabs", d)
+            one, up, down = (constant(v, kind) for v in (1.0, bound, 1 / bound))
+            scale = f.select(f.compare("fcmp ogt", size, up), down, one)
+            scale = f.select(f.compare("fcmp olt", size, down), up, scale)
+            return f.binary("fdiv", one, f.binary("fmul", d, scale)), scale
+
+        if isinstance(divisor, Const):
+            number = float(divisor.value)
+            if not 1 / bound < abs(number) < bound:
+                return WRITERS[expr.name](f, [self.value(x), self.value(divisor)], divisor.dtype, expr.dtype, {})
+            exact = np.reciprocal(np.asarray(divisor.value, expr.dtype.numpy))
+            made = f.binary("fmul", self.value(x), constant(exact, kind))
+        else:
+            cache, key = self.levels[before].cache, ("reciprocal", divisor.number)
+            if key not in cache:
+                cache[key] = self._at(before, reciprocal)
+            inverse, scale = cache[key]
+            made = f.binary("fmul", f.binary("fmul", self.value(x), inverse), scale)
+        if expr.name == "div":
+            return made
+        zero = constant(0.0, kind)
+        return f.select(f.compare("fcmp oeq", self.value(x), zero), zero, made)
 
     def _from_int64(self, x: Value, dtype: DType) -> Value:
         from treadle.backends.native.scalar import cast
@@ -420,6 +491,7 @@ class _Writer:
             assert level.loop is not None
             level.counters[var] = level.loop.counter
             total = level.loop.carried[0]
+        saving: list[Expr] = []
         whole = last.extent // count * count
         for start, stop in ((0, whole), (whole, last.extent)):
             if start == stop:
@@ -429,11 +501,12 @@ class _Writer:
             level.counters[last] = level.loop.counter
             mask = self._tail(level.loop.counter, integer(stop), count) if start == whole else None
             level.block = self.f.here
-            level.lanes = Lanes(last, count, level.loop.counter, mask)
+            level.lanes = Lanes(last, count, level.loop.counter, mask, saving)
             element = self.f.splat(self.value(expr.body), count)
             if mask is not None:
                 element = self.f.select(mask, element, neutral)
             total = self._close_all(1, self._combine(expr, level.loop.carried[0], element))
+        self.full.update(saving)
         total = self._close_all(len(outer), total)
         while count > 1:
             count //= 2

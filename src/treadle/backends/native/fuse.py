@@ -22,7 +22,7 @@ from treadle.backends.native.expressions import Buffer, Load, Reduce, walk
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import EXPENSIVE
 from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter, shape_of
-from treadle.core.graph import Graph, Node, Var
+from treadle.core.graph import Atom, Graph, Node, Var
 
 CHEAP = 6  # operations that are rather repeated than stored
 FEW, LARGE = 8, 32768  # rows, elements
@@ -147,6 +147,7 @@ class _Fusing:
             id(n): self._target(n, outputs) for n in self.graph.nodes if is_product(n) and not self.loop[id(n)]
         }
         self.targets = set(self.target_of.values())
+        self.operands = {self._seen(a) for n in self.graph.nodes if id(n) in self.target_of for a in n.inputs}
         for v in self.graph.inputs:
             self._remember(v, "an input")
         cost: dict[Var, int] = {}
@@ -167,6 +168,15 @@ class _Fusing:
     def _made_by(self, node: Node) -> tuple[Var, ...]:
         """What a step of its own keeps: of a product, the view of its output that everybody reads."""
         return (self.target_of[id(node)],) if id(node) in self.target_of else node.outputs
+
+    def _seen(self, atom: Atom) -> Atom:
+        """What an operand of a product is a view of: that is kept, and the product reads it through its index map."""
+        while isinstance(atom, Var) and atom in self.makers:
+            node = self.makers[atom]
+            if not self.loop[id(node)] or node.primitive.name not in VIEWS:
+                break
+            atom = node.inputs[0]
+        return atom
 
     def _target(self, node: Node, outputs: set[Var]) -> Var:
         """Where a product's output has one reader, and that one rearranges it, it is written so at once."""
@@ -196,6 +206,8 @@ class _Fusing:
             return "an output"
         if any(not self.loop[id(r)] and not self._takes_views(r, out) for r in readers):
             return "read by a step of its own"
+        if out in self.operands:
+            return "read by a product"
         if name in (*REDUCTIONS, "argmax", "argmin", "fold", "contract", "conv"):
             return "a reduction"
         if name in VIEWS:

@@ -11,6 +11,7 @@ from treadle.backends.native.index import Affine, LoopVar
 
 STRIP = 8192  # elements of one strip, where a long row is shared between threads
 WORTH_SHARING = 60_000  # elementary operations below which a second thread costs more than it brings
+LONGEST_SAVED = 4096  # elements of a row that are kept between passes over it
 CHUNK = 30_000  # elementary operations that a thread takes at a time
 
 
@@ -69,21 +70,27 @@ class LoopKernel:
 
     @cached_property
     def operations(self) -> int:
-        """About how many elementary operations it does in all."""
-        total = 0
-        columns = {*self.columns, *self.serial}
-        rows = prod(v.extent for v in self.rows)
-        inner = prod(v.extent for v in (*self.serial, *self.columns))
-        within: dict[int, int] = {}
-        for e in reversed(self.expressions):
-            times = within.get(e.number, 1)
-            cost = 8 if getattr(e, "name", "") in EXPENSIVE else 1
-            repeated = inner if e.variables & columns else 1
-            total += cost * rows * repeated * times
-            for child in e.children():
-                rounds = prod(v.extent for v in e.loops) if isinstance(e, Reduce) else 1
-                within[child.number] = max(within.get(child.number, 1), times * rounds)
-        return total
+        """About how many elementary operations it does in all: each expression once for all it depends on."""
+        return sum(
+            (8 if getattr(e, "name", "") in EXPENSIVE else 1) * prod(v.extent for v in e.variables)
+            for e in self.expressions
+        )
+
+    @cached_property
+    def saved(self) -> frozenset[Expr]:
+        """What several passes over a row compute, and is worth keeping from the first one to the others."""
+        if len(self.columns) != 1 or self.serial or self.strips > 1 or self.columns[0].extent > LONGEST_SAVED:
+            return frozenset()
+        loops = self.columns
+        passes = [[e.body] for e in self.expressions if isinstance(e, Reduce) and e.loops == loops]
+        passes.append([w.value for w in self.writes if w.offset.variables & set(loops)])
+        seen: set[Expr] = set()
+        twice: set[Expr] = set()
+        for roots in passes:
+            found = _costly(roots, loops[0])
+            twice |= found & seen
+            seen |= found
+        return frozenset(twice)
 
     @cached_property
     def grain(self) -> int:
@@ -99,6 +106,23 @@ class LoopKernel:
         lines += [f"    {e!r} = {e.describe()}" for e in self.expressions]  # type: ignore[attr-defined]
         lines += [f"    {w}" for w in self.writes]
         return "\n".join(lines)
+
+
+def _costly(roots: list[Expr], column: LoopVar) -> set[Expr]:
+    """The outermost expensive expressions of a pass over a column, those inside of its reductions left out."""
+    found: set[Expr] = set()
+    done: set[Expr] = set()
+    stack = list(roots)
+    while stack:
+        e = stack.pop()
+        if e in done or isinstance(e, Reduce) or column not in e.variables:
+            continue
+        done.add(e)
+        if getattr(e, "name", "") in EXPENSIVE:
+            found.add(e)
+        else:
+            stack += e.children()
+    return found
 
 
 EXPENSIVE = frozenset(
