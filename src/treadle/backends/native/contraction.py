@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from treadle.backends.native import index as ix
-from treadle.backends.native.expressions import Buffer, Condition, Load, Table
+from treadle.backends.native.expressions import Buffer, Condition, Load, Reduce, Table
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -27,6 +27,7 @@ LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
+READ = 30  # operations that take as long as reading an element, where each is used once
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -141,6 +142,21 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
     return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), sums)
 
 
+def plain_loops(product: Product) -> LoopKernel:
+    """A product as a loop over its output with a sum inside: for dot products, whose operands lie along the sums."""
+    table, places = Table(), [ix.constant(b) for b in product.begins]
+    outer = [(a, LoopVar(a.extent)) for a in (*product.batch, *product.rows, *product.columns)]
+    inner = [(a, LoopVar(a.extent)) for a in sorted(product.sums, key=lambda a: -(abs(a.x) + abs(a.y)))]
+    for axis, counter in (*outer, *inner):
+        steps = (axis.x, axis.y, axis.out)
+        places = [p + ix.of(counter) * step for p, step in zip(places, steps, strict=True)]
+    x, y = (table.add(Load(b, p, ())) for b, p in zip((product.x, product.y), places, strict=False))
+    term = table.op("mul", x, y)
+    total = table.add(Reduce("sum", tuple(c for _, c in inner), term, term.dtype)) if inner else term
+    rows = tuple(c for _, c in outer)
+    return LoopKernel(rows, (LoopVar(1),), (Write(product.out, places[2], total),), ("dot products",))
+
+
 def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKernel, ...]]:
     """A long sum for a small output cut into parts, each with an output of its own, and what adds these up.
 
@@ -148,6 +164,7 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
     for its kernel sums over all places of all images.
     """
     size = product.out.size
+    vector = not product.rows
     whole = prod(a.extent for a in (*product.batch, *product.rows, *product.columns)) == size
     longest = product.sums[0] if product.sums else Axis(1)
     parts = next((n for n in (8, 7, 6, 5, 9, 10, 4) if longest.extent % n == 0), 1)
@@ -156,8 +173,8 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
         not whole
         or parts == 1
         or product.out.bytes > target.l2 // 4
-        or product.operations < parts * SMALL
-        or summed < LONG_SUM
+        or (READ // 2 if vector else 1) * product.operations < parts * SMALL
+        or summed < (LONG_SUM if not vector else size)
     ):
         return product, ()
     buffer = Buffer(next(NUMBERS), product.out.dtype, (parts, size))
@@ -229,6 +246,8 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
         return total + (one(rest_rows, rest) if rest and rest_rows else 0)
 
     spare = 1 if target.registers == 32 else 2
+    if rows == 1:  # bound by memory: whole stretches of y at a time
+        return 1, min(vectors, target.registers // 2)
     choices = [
         (h, w)
         for w in range(1, 5)
@@ -307,7 +326,8 @@ def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKern
 
 def _pieces(s: Schedule) -> tuple[int, ...]:
     """Into how many pieces each loop is cut: enough for all threads, evenly, and no smaller than the work allows."""
-    wanted = min(TASKS, max(1, s.product.operations // SMALL))
+    work = s.product.operations if s.tile.extent > 1 else READ * s.product.y.size
+    wanted = min(TASKS, max(1, work // SMALL))
     out = []
     for axis in s.others:
         part = _even(axis.extent, wanted)

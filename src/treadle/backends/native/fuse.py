@@ -27,6 +27,7 @@ from treadle.core.graph import Atom, Graph, Node, Var
 CHEAP = 6  # operations that are rather repeated than stored
 FEW, LARGE = 8, 32768  # rows, elements
 NUMBERS = itertools.count()  # of buffers, in all graphs of a plan
+MATRIX_VECTOR = 65536  # multiplications from which on a product with a vector has a kernel of its own
 LONGEST = 120  # operations of one inlined expression
 
 
@@ -89,7 +90,7 @@ def is_large_product(node: Node) -> bool:
         prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])])
         for k, s in enumerate(shapes)
     ]
-    return summed > 1 and min(free) > 1 and summed * made >= 4096
+    return summed > 1 and summed * made >= (4096 if min(free) > 1 else MATRIX_VECTOR)
 
 
 def trailing(node: Node) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from treadle.backends.native.assembly import Function
-from treadle.backends.native.contraction import Schedule, schedule
+from treadle.backends.native.contraction import Schedule, plain_loops, schedule
 from treadle.backends.native.emitting import write_kernel
 from treadle.backends.native.expressions import Buffer
 from treadle.backends.native.fuse import Fusion, Step, is_product
@@ -128,7 +128,7 @@ def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
     prepared = describe(fusion, node, out)
     found = schedule(prepared.product, host())
     if found is None:
-        return None
+        return [*map(loop_work, prepared.copies), loop_work(plain_loops(prepared.product))]
     copies = [*prepared.copies, *found.packs]
     return [*map(loop_work, copies), product_work(found.schedule), *map(loop_work, found.sums)]
 
