@@ -9,6 +9,7 @@ the same lines of the cache. The order in which one output is summed depends on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -17,12 +18,13 @@ from treadle.backends.native.expressions import Buffer, Condition, Load, Reduce,
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
-from treadle.backends.native.products import Axis, Product, merged
+from treadle.backends.native.products import Axis, Product, joined
 from treadle.backends.native.target import Target, host
 
 SUMMED = 512  # indices that are summed in one go
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
+JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
@@ -97,13 +99,17 @@ class Scheduled:
     sums: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut
 
 
-def schedule(product: Product, target: Target) -> Scheduled | None:
-    """How to compute a product; None where a plain loop is as good."""
+def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozenset()) -> Scheduled | None:
+    """How to compute a product; None where a plain loop is as good.
+
+    Args:
+        fixed: what stays the same in the loop around it: a copy of that is made once, before the loop.
+    """
     made = _oriented(product)
     if made is None:
         return None
     product, lane = made
-    product = replace(product, sums=tuple(_ordered_sums(product)))
+    product = replace(product, sums=_ordered_sums(product))
     product, sums = _in_parts(product, target)
     itemsize = product.out.dtype.numpy.itemsize
     lanes = target.vector // itemsize
@@ -114,7 +120,7 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
     rows = prod(a.extent for a in product.rows)
     columns = prod(a.extent for a in product.columns)
     packs = []
-    far = _is_far(product, "y", itemsize) and rows >= 4 * height and lane.extent > lanes
+    far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= 4 * height or product.y in fixed)
     padded = lane.y != 1 or far
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
@@ -130,7 +136,7 @@ def schedule(product: Product, target: Target) -> Scheduled | None:
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
-    outer, inner = _split_sums(merged(product.sums))
+    outer, inner = _split_sums(joined(product.sums))
     others = (
         *product.batch,
         *(a for a in product.rows if a is not tile),
@@ -199,8 +205,8 @@ def _swapped(axis: Axis) -> Axis:
 
 
 def _is_far(product: Product, operand: str, itemsize: int) -> bool:
-    """Whether one block of sums reads from more pages of an operand than the processor knows at a time."""
-    inner = _split_sums(merged(product.sums))[1]
+    """Whether one block of sums reads from more pages of an operand than the processor knows or foresees."""
+    inner = _split_sums(joined(product.sums))[1]
     steps = sorted((abs(getattr(a, operand)) * itemsize, a.extent) for a in inner)
     span, pages = itemsize, 1
     for step, extent in steps:
@@ -208,7 +214,7 @@ def _is_far(product: Product, operand: str, itemsize: int) -> bool:
             span = max(span, step * extent)
         else:
             pages *= extent
-    return pages * -(-span // PAGE) > PAGES
+    return pages > JUMPS or pages * -(-span // PAGE) > PAGES
 
 
 def _oriented(product: Product) -> tuple[Product, Axis] | None:
@@ -257,12 +263,22 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
     return min(choices, key=lambda c: (round(time(*c), 6), -c[0] * c[1]))
 
 
-def _ordered_sums(product: Product) -> list[Axis]:
-    """Sums, the one along which both operands are read most closely innermost."""
-    return sorted(product.sums, key=lambda a: -(abs(a.y) + abs(a.x)))
+def _ordered_sums(product: Product) -> tuple[Axis, ...]:
+    """Sums, the one along which operands are read most closely innermost: such that least has to be copied."""
+    orders = [
+        joined(sorted(product.sums, key=key))
+        for key in (lambda a: -(abs(a.y) + abs(a.x)), lambda a: -abs(a.y), lambda a: -abs(a.x))
+    ]
+
+    def copied(sums: list[Axis]) -> int:
+        made = replace(product, sums=tuple(sums))
+        size = product.out.dtype.numpy.itemsize
+        return product.x.size * _is_far(made, "x", size) + product.y.size * _is_far(made, "y", size)
+
+    return tuple(min(orders, key=copied))
 
 
-def _split_sums(sums: list[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+def _split_sums(sums: Sequence[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
     """(outer, inner): as many innermost axes as make up to `SUMMED` indices; a longer axis is cut."""
     inner: list[Axis] = []
     outer = list(sums)

@@ -291,7 +291,9 @@ class _Planner:
         special = _CONTROL.get(node.primitive.name)
         if special is not None:
             return special(self, node, places)
-        work = node_work(fusion, step)
+        same = self.fixed[-1] if self.fixed else set()
+        fixed = frozenset(fusion.kept[v] for v in step.reads if places[v] in same)
+        work = node_work(fusion, step, fixed)
         if work is not None:
             return self._launches(work, fusion, places)
         inputs = tuple(self._at(a, places) for a in node.inputs)

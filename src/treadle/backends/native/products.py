@@ -333,9 +333,13 @@ def _product(form: _Form, x: Load, y: Load, target: Buffer, offset: Affine) -> P
 
 def merged(axes: Sequence[Axis]) -> list[Axis]:
     """Axes that can be gone through as one loop made one; the farthest apart first."""
-    order = sorted(axes, key=lambda a: (-abs(a.out), -abs(a.x), -abs(a.y)))
+    return joined(sorted(axes, key=lambda a: (-abs(a.out), -abs(a.x), -abs(a.y))))
+
+
+def joined(axes: Sequence[Axis]) -> list[Axis]:
+    """The same loops in the same order, neighbours that are one loop made one."""
     out: list[Axis] = []
-    for inner in order:
+    for inner in axes:
         if out:
             outer = out[-1]
             if all(o == i * inner.extent for o, i in ((outer.x, inner.x), (outer.y, inner.y), (outer.out, inner.out))):

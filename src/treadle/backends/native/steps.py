@@ -117,8 +117,12 @@ def canonical(text: str) -> str:
     return re.sub(r"\bi\d+\b|@\d+", rename, text)
 
 
-def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
-    """The kernels of a node that is a step of its own; None where only its reference can compute it."""
+def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[Work] | None:
+    """The kernels of a node that is a step of its own; None where only its reference can compute it.
+
+    Args:
+        fixed: what stays the same in the loop around it.
+    """
     node = step.node
     assert node is not None
     if not is_product(node):
@@ -126,7 +130,7 @@ def node_work(fusion: Fusion, step: Step) -> Sequence[Work] | None:
         return None if kernels is None else list(map(loop_work, kernels))
     (out,) = step.members
     prepared = describe(fusion, node, out)
-    found = schedule(prepared.product, host())
+    found = schedule(prepared.product, host(), fixed)
     if found is None:
         return [*map(loop_work, prepared.copies), loop_work(plain_loops(prepared.product))]
     copies = [*prepared.copies, *found.packs]
