@@ -36,7 +36,11 @@ REPORT = doctor.Report(
     blas="openblas 0.3",
     machine=MACHINE,
     packages=[Package("numpy", "2.4.0", None), Package("scipy", None, "not installed")],
-    backends=[Backend("reference", None), Backend("native", "not built yet: no module")],
+    backends=[
+        Backend("reference", None),
+        Backend("native", None, ("sort", "top_k")),
+        Backend("xla", "not built yet: no module"),
+    ],
     extras=[
         Extra("plot", (Package("matplotlib", "3.11.0", None),)),
         Extra("serve", (Package("orjson", "3.10", None), Package("grpcio", None, "not installed"))),
@@ -61,7 +65,8 @@ Machine
 
 Backends
   reference      yes
-  native         no   not built yet: no module
+  native         yes  all but these, which it computes in Python: sort, top_k
+  xla            no   not built yet: no module
 
 Extras
   plot           yes  matplotlib 3.11.0

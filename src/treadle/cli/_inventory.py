@@ -41,10 +41,14 @@ class Package:
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to run a graph; `problem` says why it cannot be used (None: it can)."""
+    """A way to run a graph; `problem` says why it cannot be used (None: it can).
+
+    `in_python` names the primitives that it leaves to their references, in the middle of its compiled code.
+    """
 
     name: str
     problem: str | None
+    in_python: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,16 @@ def inspect_extras(needed: list[Requirement]) -> list[Extra]:
 
 def inspect_backends() -> list[Backend]:
     """reference, native and xla, in this order."""
-    return [Backend(name, _backend_problem(name)) for name in ("reference", "native", "xla")]
+    return [_inspect_backend(name) for name in ("reference", "native", "xla")]
+
+
+def _inspect_backend(name: str) -> Backend:
+    problem = _backend_problem(name)
+    if problem is not None:
+        return Backend(name, problem)
+    importlib.import_module("treadle")  # with the ops: a backend says what it does with each of them
+    left = getattr(importlib.import_module(f"treadle.backends.{name}"), "left_to_reference", tuple)
+    return Backend(name, None, tuple(left()))
 
 
 def _backend_problem(name: str) -> str | None:

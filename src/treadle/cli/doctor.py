@@ -90,7 +90,7 @@ def as_text(report: Report) -> str:
     versions = [("treadle", report.treadle), ("Python", f"{report.python}  {report.executable}")]
     versions += [(p.name, _state(p.version, p.problem)) for p in report.packages]
     versions += [("LLVM", report.llvm or "unknown"), ("BLAS of NumPy", report.blas or "unknown")]
-    backends = [(b.name, "yes" if b.problem is None else f"no   {b.problem}") for b in report.backends]
+    backends = [(b.name, _backend_state(b)) for b in report.backends]
     sections = [
         ("Versions", versions),
         ("Machine", _machine_rows(report.machine)),
@@ -133,6 +133,13 @@ def _extra_rows(extras: list[Extra] | None) -> list[tuple[str, str]]:
             why = ", ".join(f"{p.name} {p.problem}" for p in extra.packages if p.problem is not None)
             rows.append((extra.name, f"no   {extra.command}  ({why})"))
     return rows
+
+
+def _backend_state(backend: Backend) -> str:
+    if backend.problem is not None:
+        return f"no   {backend.problem}"
+    left = ", ".join(backend.in_python)
+    return f"yes  all but these, which it computes in Python: {left}" if left else "yes"
 
 
 def _state(version: str | None, problem: str | None) -> str:

@@ -6,8 +6,10 @@ from treadle.transforms.custom import checkpoint, custom_jvp, custom_vjp, stop_g
 from treadle.transforms.forward import jvp, linearize
 from treadle.transforms.grad import grad, value_and_grad, vjp
 from treadle.transforms.jacobians import hessian, hvp, jacobian
+from treadle.transforms.profiling import Profile, profile
 
 __all__ = [
+    "Profile",
     "RetraceWarning",
     "checkpoint",
     "compile",
@@ -22,6 +24,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearize",
+    "profile",
     "stop_gradient",
     "value_and_grad",
     "vjp",

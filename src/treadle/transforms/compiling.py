@@ -107,6 +107,59 @@ class Compiled:
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
+    def explain(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call with these arguments runs: its kernels with their work, what lies in memory and why.
+
+        >>> import treadle as td
+        >>> print(td.compile(lambda x: td.exp(x) + 1)(td.zeros(3)).shape)
+        (3,)
+        >>> report = td.compile(lambda x: td.sum(td.exp(x) + 1)).explain(td.zeros((4, 8)))
+        >>> [kernel.name for kernel in report.kernels]
+        ['sum']
+
+        Raises:
+            ArgumentError: the backend has no kernels.
+        """
+        made, inputs = self._prepared(args, kwargs)
+        return self._backend("explain")(made, inputs)
+
+    def llvm(self, *args: Any, optimised: bool = False, **kwargs: Any) -> str:
+        """The LLVM assembly of the kernels that a call with these arguments runs, as written or after optimisation."""
+        made, inputs = self._prepared(args, kwargs)
+        text: str = self._backend("code")(made, inputs, "optimised" if optimised else "llvm")
+        return text
+
+    def assembly(self, *args: Any, **kwargs: Any) -> str:
+        """The machine code of the kernels that a call with these arguments runs, as this processor's assembly."""
+        made, inputs = self._prepared(args, kwargs)
+        text: str = self._backend("code")(made, inputs, "assembly")
+        return text
+
+    def measure(self, repeat: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Kernels, seconds that each took, and seconds of a whole run: see `td.profile`."""
+        made, inputs = self._prepared(args, kwargs)
+        return self._backend("profile")(made, inputs, repeat)
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """The executable of a call, and the arrays it runs on."""
+
+        def attempt(call: Call) -> tuple[Any, list[Any]]:
+            with self._lock:
+                entry, variables = self._entry(call)
+            inputs = [*call.leaves, *variables, *entry.captured]
+            return entry.executable, [x.numpy() for x in inputs]
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def _backend(self, ability: str) -> Any:
+        backend = get_backend(self.backend)
+        if not hasattr(backend, ability):
+            raise ArgumentError(
+                f"td.compile({self.name}) runs on the reference backend, operation by operation in NumPy: it has no "
+                "kernels. Its graph is td.graph(f)(*args)"
+            )
+        return getattr(backend, ability)
+
     def clear_cache(self) -> None:
         """Forget all traced versions."""
         with self._lock:

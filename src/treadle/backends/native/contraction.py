@@ -24,6 +24,7 @@ from treadle.backends.native.target import Target, host
 SUMMED = 512  # indices that are summed in one go
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
+FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
@@ -120,7 +121,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     rows = prod(a.extent for a in product.rows)
     columns = prod(a.extent for a in product.columns)
     packs = []
-    far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= 4 * height or product.y in fixed)
+    far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
     padded = lane.y != 1 or far
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
@@ -265,17 +266,16 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
 def _ordered_sums(product: Product) -> tuple[Axis, ...]:
     """Sums, the one along which operands are read most closely innermost: such that least has to be copied."""
-    orders = [
-        joined(sorted(product.sums, key=key))
-        for key in (lambda a: -(abs(a.y) + abs(a.x)), lambda a: -abs(a.y), lambda a: -abs(a.x))
-    ]
+    keys = (lambda a: -(abs(a.y) + abs(a.x)), lambda a: -abs(a.y), lambda a: -abs(a.x))
+    orders: list[Sequence[Axis]] = [joined(sorted(product.sums, key=key)) for key in keys]
 
-    def copied(sums: list[Axis]) -> int:
+    def copied(sums: Sequence[Axis]) -> int:
         made = replace(product, sums=tuple(sums))
         size = product.out.dtype.numpy.itemsize
         return product.x.size * _is_far(made, "x", size) + product.y.size * _is_far(made, "y", size)
 
-    return tuple(min(orders, key=copied))
+    best: Sequence[Axis] = min(orders, key=copied)
+    return tuple(best)
 
 
 def _split_sums(sums: Sequence[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:

@@ -43,7 +43,7 @@ class Level:
     counters: dict[LoopVar, Value] = field(default_factory=dict)
     lanes: Lanes | None = None
     loop: Loop | None = None
-    cache: dict[Any, Value] = field(default_factory=dict)
+    cache: dict[Any, Any] = field(default_factory=dict)
 
 
 def write_kernel(kernel: LoopKernel, name: str, width: int) -> Function:
@@ -134,13 +134,13 @@ class _Writer:
                 return k
         return 0
 
-    def _at(self, k: int, make: Any) -> Value:
+    def _at(self, k: int, make: Any) -> Any:
         """Write code at the end of level k."""
         deeper = self.levels[k + 1 :]
         self.levels[-1].block = self.f.here
         del self.levels[k + 1 :]
         self.f.here = self.levels[k].block
-        made: Value = make()
+        made = make()
         self.levels[k].block = self.f.here
         self.levels += deeper
         self.f.here = self.levels[-1].block
@@ -275,7 +275,7 @@ class _Writer:
         kind = llvm_type(expr.dtype)
         bound = 2.0**64 if kind == "float" else 2.0**512
 
-        def reciprocal() -> tuple[Value, Value]:
+        def reciprocal() -> Any:
             d = self.value(divisor)
             size = f.intrinsic("fabs", d)
             one, up, down = (constant(v, kind) for v in (1.0, bound, 1 / bound))

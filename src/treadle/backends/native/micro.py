@@ -10,7 +10,6 @@ from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
-
 AHEAD = 12  # rows of y that are fetched before they are needed, where each is used once
 
 
@@ -166,7 +165,7 @@ class _Writer:
         ahead = s.inner[-1].y * AHEAD
         for v in range(vectors):
             place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
-            if s.tile.extent == 1 and ahead >= s.width:
+            if s.tile.extent == 1 and not s.padded and ahead >= s.width:
                 f.prefetch(f.pointer(place, integer(ahead), self.kind))
             columns.append(self._load(place, mask if v == vectors - 1 else None))
         out = list(sums)

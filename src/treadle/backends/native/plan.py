@@ -288,7 +288,7 @@ class _Planner:
             return self._launches(group_work(fusion, step), fusion, places)
         node = step.node
         assert node is not None
-        special = _CONTROL.get(node.primitive.name)
+        special = CONTROL.get(node.primitive.name)
         if special is not None:
             return special(self, node, places)
         same = self.fixed[-1] if self.fixed else set()
@@ -386,7 +386,7 @@ class _Planner:
         return [*self._leave(begin), made]
 
 
-_CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] = {
+CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] = {
     "scan": _Planner.scan,
     "while_loop": _Planner.while_loop,
     "cond": _Planner.cond,

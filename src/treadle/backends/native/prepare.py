@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from treadle.backends.native.expand import expand
+from treadle.backends.native.expand import EXPANDED, INLINED, expand
+from treadle.backends.native.explain import Explanation, Kernel
+from treadle.backends.native.explain import code as code_of_plan
+from treadle.backends.native.explain import explain as explain_plan
 from treadle.backends.native.guards import guard_indices
-from treadle.backends.native.plan import plan
+from treadle.backends.native.plan import CONTROL, plan
+from treadle.backends.native.profile import measure
 from treadle.backends.native.run import Executable
+from treadle.backends.native.sequential import SEQUENTIAL
+from treadle.backends.native.steps import supported
 from treadle.backends.reference.run import bind_sizes, run_primitive
 from treadle.backends.reference.run import prepare as reference_prepare
 from treadle.core.dims import Size
 from treadle.core.errors import OutOfRangeError
 from treadle.core.graph import Graph
+from treadle.core.primitive import all_primitives
 
 Array = np.ndarray[Any, Any]
 KEPT = 64  # combinations of sizes of a graph with Dims
 
 
-def prepare(graph: Graph) -> Callable[[Sequence[Array]], Sequence[Array]]:
+def prepare(graph: Graph) -> Executable | Guarded | BySizes:
     """An executable for a graph without captures."""
-    if not graph.dims:
-        return compile_graph(graph)
-    by_sizes: dict[tuple[tuple[str, Size], ...], Executable | Guarded] = {}
+    return BySizes(graph) if graph.dims else compile_graph(graph)
 
-    def run(inputs: Sequence[Array]) -> Sequence[Array]:
-        sizes = bind_sizes(graph.input_specs, [x.shape for x in inputs], graph.input_names)
+
+class BySizes:
+    """An executable for a graph with Dims: one for each combination of sizes that it meets."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._made: dict[tuple[tuple[str, Size], ...], Executable | Guarded] = {}
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        return self._for(inputs)(inputs)
+
+    def at_sizes(self, inputs: Sequence[Array]) -> Executable:
+        """What runs for inputs of these sizes."""
+        return self._for(inputs).at_sizes(inputs)
+
+    def _for(self, inputs: Sequence[Array]) -> Executable | Guarded:
+        sizes = bind_sizes(self.graph.input_specs, [x.shape for x in inputs], self.graph.input_names)
         key = tuple(sorted(sizes.items()))
-        made = by_sizes.get(key)
+        made = self._made.get(key)
         if made is None:
-            if len(by_sizes) >= KEPT:
-                by_sizes.pop(next(iter(by_sizes)), None)
-            made = by_sizes[key] = compile_graph(graph.substitute(sizes))
-        return made(inputs)
-
-    return run
+            if len(self._made) >= KEPT:
+                self._made.pop(next(iter(self._made)), None)
+            made = self._made[key] = compile_graph(self.graph.substitute(sizes))
+        return made
 
 
 def compile_graph(graph: Graph) -> Executable | Guarded:
@@ -52,7 +70,9 @@ class Guarded:
 
     def __init__(self, graph: Graph, inner: Executable) -> None:
         self.graph, self.inner = graph, inner
-        self.plan = inner.plan
+
+    def at_sizes(self, inputs: Sequence[Array]) -> Executable:
+        return self.inner
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         outputs = self.inner(inputs)
@@ -62,8 +82,38 @@ class Guarded:
         return outputs
 
 
+def explain(executable: Any, inputs: Sequence[Array]) -> Explanation:
+    """What an executable does with these inputs, as a report."""
+    return explain_plan(executable.at_sizes(inputs).plan)
+
+
+def code(executable: Any, inputs: Sequence[Array], kind: str) -> str:
+    """The code of its kernels: "llvm", "optimised" or "assembly"."""
+    return code_of_plan(executable.at_sizes(inputs).plan, kind)
+
+
+def profile(executable: Any, inputs: Sequence[Array], repeat: int) -> tuple[list[Kernel], list[float], float]:
+    """Kernels, the seconds that each took, and the seconds of a whole run."""
+    return measure(executable.at_sizes(inputs), inputs, repeat)
+
+
+def left_to_reference() -> list[str]:
+    """Names of the primitives that a compiled function computes with their references, in Python."""
+    other = {"constant", "linear_call", *CONTROL, *INLINED, *EXPANDED, *SEQUENTIAL}
+    return [p.name for p in all_primitives() if p.name not in supported() | other]
+
+
 def run_graph(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
     return tuple(prepare(graph)(inputs))
 
 
-__all__ = ["compile_graph", "prepare", "run_graph", "run_primitive"]
+__all__ = [
+    "code",
+    "compile_graph",
+    "explain",
+    "left_to_reference",
+    "prepare",
+    "profile",
+    "run_graph",
+    "run_primitive",
+]

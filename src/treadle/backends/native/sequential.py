@@ -17,6 +17,7 @@ WIDE = 64  # elements that one piece of a scattered row has, where rows are cut 
 
 _COMBINE = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
 _RUNNING = {"cumsum": "add", "cumprod": "mul", "cummax": "maximum"}
+SEQUENTIAL = frozenset({"scatter", *_RUNNING})
 
 
 def sequential_kernels(fusion: Fusion, node: Node) -> list[LoopKernel] | None:

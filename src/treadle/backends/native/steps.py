@@ -22,6 +22,7 @@ from treadle.backends.native.scalar import WRITERS
 from treadle.backends.native.schedule import loop_kernel
 from treadle.backends.native.sequential import sequential_kernels
 from treadle.backends.native.target import host
+from treadle.core.graph import Node
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Work:
     blocks: int
     grain: int
     labels: tuple[str, ...]
+    operations: int
+    nodes: tuple[Node, ...] = ()  # what it computes
+
+    @property
+    def bytes(self) -> int:
+        """Of all it reads and writes, each once."""
+        return sum(b.bytes for b in self.buffers)
 
     @property
     def name(self) -> str:
@@ -90,10 +98,11 @@ EXACT = frozenset(
 
 def group_work(fusion: Fusion, step: Step) -> Sequence[Work]:
     """The loop kernel of a group."""
-    return [loop_work(loop_kernel(fusion, step))]
+    nodes = tuple(dict.fromkeys(fusion.makers[v] for v in step.members))
+    return [loop_work(loop_kernel(fusion, step), nodes)]
 
 
-def loop_work(kernel: LoopKernel) -> Work:
+def loop_work(kernel: LoopKernel, nodes: tuple[Node, ...] = ()) -> Work:
     text = canonical(str(kernel))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     return Work(
@@ -103,6 +112,8 @@ def loop_work(kernel: LoopKernel) -> Work:
         kernel.blocks,
         kernel.grain,
         kernel.labels,
+        kernel.operations,
+        nodes,
     )
 
 
@@ -127,20 +138,32 @@ def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[
     assert node is not None
     if not is_product(node):
         kernels = sequential_kernels(fusion, node)
-        return None if kernels is None else list(map(loop_work, kernels))
+        return None if kernels is None else [loop_work(k, (node,)) for k in kernels]
     (out,) = step.members
     prepared = describe(fusion, node, out)
     found = schedule(prepared.product, host(), fixed)
     if found is None:
-        return [*map(loop_work, prepared.copies), loop_work(plain_loops(prepared.product))]
-    copies = [*prepared.copies, *found.packs]
-    return [*map(loop_work, copies), product_work(found.schedule), *map(loop_work, found.sums)]
+        return [loop_work(k, (node,)) for k in (*prepared.copies, plain_loops(prepared.product))]
+    return [
+        *(loop_work(k, (node,)) for k in (*prepared.copies, *found.packs)),
+        product_work(found.schedule, node),
+        *(loop_work(k, (node,)) for k in found.sums),
+    ]
 
 
-def product_work(s: Schedule) -> Work:
+def product_work(s: Schedule, node: Node) -> Work:
     """The kernel of a product."""
     text = canonical(str(s))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     p = s.product
     grain = 1 if s.blocks > 1 else s.blocks
-    return Work(text, lambda: write_product(s, name, host()), (p.x, p.y, p.out), s.blocks, grain, ("product",))
+    return Work(
+        text,
+        lambda: write_product(s, name, host()),
+        (p.x, p.y, p.out),
+        s.blocks,
+        grain,
+        ("product",),
+        p.operations,
+        (node,),
+    )
