@@ -124,7 +124,8 @@ def test_json_has_what_is_derived_too(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert found["healthy"] is False
     assert found["machine"]["threads"] == 2
     assert found["machine"]["features"] == ["aes", "avx2", "fma", "xsave"]
-    assert [backend["usable"] for backend in found["backends"]] == [True, False]
+    assert [backend["usable"] for backend in found["backends"]] == [True, True, False]
+    assert found["backends"][1]["in_python"] == ["sort", "top_k"]
     assert [extra["usable"] for extra in found["extras"]] == [True, False]
     assert found["extras"][1]["command"] == 'pip install "treadle[serve]"'
 
