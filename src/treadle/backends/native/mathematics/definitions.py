@@ -22,6 +22,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "log1p": logarithm.log1p,
     "logaddexp": logarithm.logaddexp,
     "erf": error_function.erf,
+    "erfinv": error_function.erfinv,
     "sin": trigonometric.sin,
     "cos": trigonometric.cos,
 }
