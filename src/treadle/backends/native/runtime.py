@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from treadle.backends.native.engine import Library, compile_text
+from treadle.backends.native.engine import Library, object_of
 from treadle.backends.native.target import host
 from treadle.core.errors import ArgumentError
 
@@ -43,7 +43,7 @@ class Runtime:
         }
         for name, value in values.items():
             text = text.replace("{" + name + "}", str(value))
-        self._library = Library(compile_text(text, host()), ["td_run", "td_worker", "td_copy"])
+        self._library = Library(object_of(text, host()), ["td_run", "td_worker", "td_copy"])
         self._library.keep_forever()
         address = self._library.addresses
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t)(address["td_run"])
