@@ -16,9 +16,9 @@ from treadle.backends.native.index import Affine, LoopVar
 from treadle.core.dtypes import DType, bfloat16, bool_, float16, float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Buffer:
-    """Memory of a plan: where a value of the graph lives. Row-major, without gaps."""
+    """Memory of a plan: where a value of the graph lives. Row-major, without gaps. Each is equal to itself alone."""
 
     number: int
     dtype: DType

@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 from treadle.backends.native import index as ix
@@ -58,6 +59,14 @@ class Fusion:
     stored: set[Var]
     makers: dict[Var, Node]
     reasons: dict[Var, str]
+
+    def owner(self, buffer: Buffer) -> Var | None:
+        """The value that lies in a buffer; none for a buffer that only a step uses."""
+        return self._owners.get(buffer)
+
+    @cached_property
+    def _owners(self) -> dict[Buffer, Var]:
+        return {b: v for v, b in self.kept.items()}
 
 
 def is_loop_node(node: Node, supported: frozenset[str]) -> bool:

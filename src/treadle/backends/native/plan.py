@@ -303,7 +303,7 @@ class _Planner:
         return self.touch(places[atom]) if isinstance(atom, Var) else self.constant(atom.value)
 
     def _launches(self, work: Sequence[Work], fusion: Fusion, places: dict[Var, Location]) -> list[Item]:
-        by_buffer = {b: places[v] for v, b in fusion.kept.items() if v in places}
+        own: dict[Buffer, Location] = {}
         items: list[Item] = []
         for w in work:
             if w.blocks <= 0:
@@ -311,9 +311,13 @@ class _Planner:
             self.clock += 1
             where = []
             for buffer in w.buffers:
-                if buffer not in by_buffer:
-                    by_buffer[buffer] = self.piece(buffer.bytes)
-                where.append(self.touch(by_buffer[buffer]))
+                kept = fusion.owner(buffer)
+                if kept is not None:
+                    where.append(self.touch(places[kept]))
+                    continue
+                if buffer not in own:
+                    own[buffer] = self.piece(buffer.bytes)
+                where.append(self.touch(own[buffer]))
             launch = Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w)
             if self.fixed and w.labels in COPIES and all(place in self.fixed[-1] for place in where[:-1]):
                 self.before[-1].append(launch)
