@@ -7,7 +7,7 @@ PY := .venv/bin/python
 FILES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-all lint format types imports docs docs-check pytest wheel nightly smoke clean
+.PHONY: help environment bench demo test test-all lint format types imports docs docs-check pytest wheel nightly smoke clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -47,6 +47,12 @@ pytest: environment ## tests alone: make pytest FILES="tests/core -x"
 format: environment ## rewrite the sources in the house's format and fix what ruff can: make format FILES=src/treadle/ops
 	@$(PY) -m ruff check --fix-only --quiet $(or $(FILES),.)
 	@$(PY) -m ruff format $(or $(FILES),.)
+
+# The other toolkits' versions of the workloads, with their runner; PEER_PYTHON_TORCH, … name interpreters that have them.
+PEERS ?= ../shared/peers
+
+bench: environment ## treadle beside other toolkits, in one run: benchmarks/RESULTS.md (PEERS=folder, BENCH="--rounds 1 ...")
+	@$(PY) tools/bench.py --peers $(PEERS) $(BENCH)
 
 wheel: environment ## dist/: the source archive, and the wheel built from it
 	@$(PY) -m build --outdir dist
