@@ -197,11 +197,6 @@ class Function:
     def store(self, value: Value, pointer: Value, align: int = 1) -> None:
         self.do(f"store {value}, {pointer}, align {align}")
 
-    def prefetch(self, pointer: Value) -> None:
-        """Bring a line of memory near; any address is fine."""
-        self.declared["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
-        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
-
     # control
 
     def branch(self, target: Block) -> None:

@@ -22,6 +22,7 @@ from treadle.backends.native.products import Axis, Product, joined
 from treadle.backends.native.target import Target, host
 
 SUMMED = 512  # indices that are summed in one go
+STREAMS = 8  # the same for a matrix and a vector: rows that are read side by side, from end to end
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
@@ -137,7 +138,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
-    outer, inner = _split_sums(joined(product.sums))
+    outer, inner = _split_sums(joined(product.sums), SUMMED if product.rows else STREAMS)
     others = (
         *product.batch,
         *(a for a in product.rows if a is not tile),
@@ -181,7 +182,7 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
         or parts == 1
         or product.out.bytes > target.l2 // 4
         or (READ // 2 if vector else 1) * product.operations < parts * SMALL
-        or summed < (LONG_SUM if not vector else size)
+        or summed < (LONG_SUM if not vector else 32 * parts)
     ):
         return product, ()
     buffer = Buffer(next(NUMBERS), product.out.dtype, (parts, size))
@@ -254,7 +255,7 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
     spare = 1 if target.registers == 32 else 2
     if rows == 1:  # bound by memory: whole stretches of y at a time
-        return 1, min(vectors, target.registers // 2)
+        return 1, min(vectors, 4)
     choices = [
         (h, w)
         for w in range(1, 5)
@@ -278,18 +279,18 @@ def _ordered_sums(product: Product) -> tuple[Axis, ...]:
     return tuple(best)
 
 
-def _split_sums(sums: Sequence[Axis]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
-    """(outer, inner): as many innermost axes as make up to `SUMMED` indices; a longer axis is cut."""
+def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """(outer, inner): as many innermost axes as make up to about `most` indices; a longer axis is cut."""
     inner: list[Axis] = []
     outer = list(sums)
     total = 1
-    while outer and total * outer[-1].extent <= SUMMED + SUMMED // 2:
+    while outer and total * outer[-1].extent <= most + most // 2:
         axis = outer.pop()
         total *= axis.extent
         inner.insert(0, axis)
     if not inner and outer:
         axis = outer.pop()
-        block = next((b for b in range(SUMMED, SUMMED // 2, -1) if axis.extent % b == 0), None)
+        block = next((b for b in range(most, most // 2, -1) if axis.extent % b == 0), None)
         if block is None:
             return tuple(outer), (axis,)  # prime-like lengths are summed in one go
         inner = [replace(axis, extent=block)]
@@ -349,7 +350,7 @@ def _pieces(s: Schedule) -> tuple[int, ...]:
         part = _even(axis.extent, wanted)
         out.append(part)
         wanted = -(-wanted // part)
-    return (*out, *_grid(s, wanted))
+    return (*out, *(_grid(s, wanted) if s.product.rows or not s.product.batch else (1, 1)))
 
 
 def _even(n: int, wanted: int) -> int:

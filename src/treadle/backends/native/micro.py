@@ -10,9 +10,6 @@ from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
-AHEAD = 12  # rows of y that are fetched before they are needed, where each is used once
-
-
 def write_product(s: Schedule, name: str, target: Target) -> Function:
     """The function `void name(ptr args, i64 begin, i64 end)` for the tasks begin … end - 1; args are x, y, out."""
     return _Writer(s, name, target).write()
@@ -162,11 +159,8 @@ class _Writer:
                 loop.next = self._inner(axes[1:], px, py, loop.carried, rows, vectors, mask)
             return loop.carried
         columns = []
-        ahead = s.inner[-1].y * AHEAD
         for v in range(vectors):
             place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
-            if s.tile.extent == 1 and not s.padded and ahead >= s.width:
-                f.prefetch(f.pointer(place, integer(ahead), self.kind))
             columns.append(self._load(place, mask if v == vectors - 1 else None))
         out = list(sums)
         for r in range(rows):
