@@ -10,6 +10,7 @@ from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
+
 def write_product(s: Schedule, name: str, target: Target) -> Function:
     """The function `void name(ptr args, i64 begin, i64 end)` for the tasks begin … end - 1; args are x, y, out."""
     return _Writer(s, name, target).write()
