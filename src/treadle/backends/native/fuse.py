@@ -64,6 +64,15 @@ class Fusion:
         """The value that lies in a buffer; none for a buffer that only a step uses."""
         return self._owners.get(buffer)
 
+    def __str__(self) -> str:
+        lines = []
+        for step in self.steps:
+            names = " ".join(dict.fromkeys(self.makers[v].primitive.name for v in step.members))
+            over = f" over {step.rows} x {step.columns}" if step.is_group else ""
+            made = ", ".join(str(v.spec) for v in step.members if v in self.stored)
+            lines.append(f"step {step.number}: {names}{over} -> {made}")
+        return "\n".join(lines)
+
     @cached_property
     def _owners(self) -> dict[Buffer, Var]:
         return {b: v for v, b in self.kept.items()}

@@ -122,6 +122,38 @@ class Plan:
     def walk(self) -> Iterator[Item]:
         yield from _walk(self.items)
 
+    def __str__(self) -> str:
+        size = sum(a.nbytes for a in self.constants)
+        return "\n".join([f"arena {self.arena} bytes, constants {size} bytes", *_lines(self.items, self.pieces)])
+
+
+def _lines(items: Sequence[Item], pieces: Sequence[Piece], indent: str = "") -> Iterator[str]:
+    def at(location: Location) -> str:
+        beyond = f"+{location.offset}" if location.offset else ""
+        if location.space == "arena":
+            return f"arena[{pieces[location.number].offset + location.offset}]" + "~" * len(location.moves)
+        return f"{location.space} {location.number}{beyond}" + "~" * len(location.moves)
+
+    for item in items:
+        if isinstance(item, Launch):
+            name = " ".join(item.work.labels) if item.work else "copy"
+            yield f"{indent}run {name} on {', '.join(map(at, item.places))}"
+        elif isinstance(item, Host):
+            places = ", ".join(map(at, (*item.inputs, *item.outputs)))
+            yield f"{indent}call Python for {item.node.primitive.name} on {places}"
+        elif isinstance(item, Repeat):
+            yield f"{indent}repeat {item.count} times"
+            yield from _lines(item.items, pieces, indent + "  ")
+        elif isinstance(item, While):
+            yield f"{indent}while {at(item.flag)}, which is made by"
+            yield from _lines(item.test, pieces, indent + "  ")
+            yield f"{indent}do"
+            yield from _lines(item.items, pieces, indent + "  ")
+        else:
+            for k, branch in enumerate(item.branches):
+                yield f"{indent}if {at(item.index)} is {k}"
+                yield from _lines(branch, pieces, indent + "  ")
+
 
 def _walk(items: Sequence[Item]) -> Iterator[Item]:
     for item in items:
