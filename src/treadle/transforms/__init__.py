@@ -7,10 +7,12 @@ from treadle.transforms.forward import jvp, linearize
 from treadle.transforms.grad import grad, value_and_grad, vjp
 from treadle.transforms.jacobians import hessian, hvp, jacobian
 from treadle.transforms.profiling import Profile, profile
+from treadle.transforms.unrolled import UnrolledWarning
 
 __all__ = [
     "Profile",
     "RetraceWarning",
+    "UnrolledWarning",
     "checkpoint",
     "compile",
     "compile_count",

@@ -24,6 +24,7 @@ from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
+from treadle.transforms.unrolled import UnrolledWarning, find_unrolled
 
 CACHE_SIZE = 128
 SHORTCUTS = 4  # calls that are recognised fast
@@ -229,6 +230,7 @@ class Compiled:
         self.traces += 1
         _count.traces += 1
         closed = graph.close()
+        self._notice_unrolled(closed)
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
         executable = get_backend(self.backend).prepare(simplify(closed))
         return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
@@ -241,6 +243,17 @@ class Compiled:
         for name, leaf in zip(call.argument_names(), call.all_leaves, strict=True):
             if isinstance(leaf, int | float) and not is_array(leaf) and not isinstance(leaf, bool):
                 self._notice_one(f"={name}", leaf, _number_notice(name, leaf))
+
+    def _notice_unrolled(self, graph: Graph) -> None:
+        found = find_unrolled(graph)
+        if found is not None:
+            line, turns = found
+            warnings.warn(
+                f"td.compile({self.name}): a Python loop at {line} was unrolled {turns} times, and all of them are "
+                "compiled. td.scan, or td.while_loop, compiles the body once and runs as fast",
+                UnrolledWarning,
+                stacklevel=2,
+            )
 
     def _notice_one(self, key: str, value: Any, advice: tuple[str, str]) -> None:
         seen = self._seen.setdefault(key, [])

@@ -209,10 +209,27 @@ class _Writer:
 
     def value(self, expr: Expr) -> Value:
         """The expression's value where its outermost level is."""
+        waiting = [expr]  # a formula may be longer than Python's stack is deep
+        while True:
+            here = waiting[-1]
+            inner = here.args if isinstance(here, Op) and here not in self.full and not self._known(here) else ()
+            missing = [e for e in inner if isinstance(e, Op) and not self._known(e)]
+            if missing:
+                waiting += missing
+                continue
+            made = self._value(waiting.pop())
+            if not waiting:
+                return made
+
+    def _known(self, expr: Expr) -> Value | None:
+        known: Value | None = self.levels[self._level_of(expr.variables)].cache.get(expr.number)
+        return known
+
+    def _value(self, expr: Expr) -> Value:
         if isinstance(expr, Const):
             return constant(expr.value, llvm_type(expr.dtype))
         k = self._level_of(expr.variables)
-        known = self.levels[k].cache.get(expr.number)
+        known: Value | None = self.levels[k].cache.get(expr.number)
         if known is None:
             known = self._at(k, lambda: self._make(expr))
             self.levels[k].cache[expr.number] = known

@@ -69,11 +69,13 @@ def lower(fusion: Fusion, step: Step, rows: tuple[LoopVar, ...], columns: tuple[
     row = ix.flatten(tuple(map(ix.of, rows)), tuple(v.extent for v in rows))
     place = row * step.columns + low.column
     writes = []
-    for v in step.members:
-        if v in fusion.stored and fusion.kept[v].size:
-            buffer = fusion.kept[v]
+    for v in step.members:  # each in turn, also those that only later members read: so no formula gets deep
+        buffer = fusion.kept[v]
+        if buffer.size:
             flat = place if buffer.size == step.rows * step.columns else row
-            writes.append(Write(buffer, flat, low.at(v, ix.unflatten(flat, buffer.shape))))
+            value = low.at(v, ix.unflatten(flat, buffer.shape))
+            if v in fusion.stored:
+                writes.append(Write(buffer, flat, value))
     return tuple(writes)
 
 
