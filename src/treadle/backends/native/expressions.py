@@ -137,7 +137,10 @@ class Op(Expr):
 
     def describe(self) -> str:
         params = "".join(f" {k}={v}" for k, v in self.params)
-        return f"{self.name} {' '.join(map(repr, self.args))}{params}"
+        # A kernel's text has to say all of what it does: here what a conversion gives.
+        told = self.dtype.is_bool or (self.args and self.args[-1].dtype is self.dtype)
+        kind = "" if told else f":{self.dtype.short}"
+        return f"{self.name}{kind} {' '.join(map(repr, self.args))}{params}"
 
 
 class Index(Expr):
@@ -156,7 +159,7 @@ class Index(Expr):
         return computed_in((self.value,))
 
     def describe(self) -> str:
-        return f"index {self.value}"
+        return f"index:{self.dtype.short} {self.value}"
 
 
 class Test(Expr):
@@ -196,7 +199,8 @@ class Reduce(Expr):
 
     def describe(self) -> str:
         loops = ", ".join(f"{v} < {v.extent}" for v in self.loops)
-        return f"{self.op}[{loops}] {self.body!r}"
+        kind = "" if self.dtype is self.body.dtype else f":{self.dtype.short}"
+        return f"{self.op}{kind}[{loops}] {self.body!r}"
 
 
 AnyExpr: TypeAlias = Const | Load | Op | Index | Test | Reduce

@@ -125,7 +125,7 @@ def canonical(text: str) -> str:
         word = match.group()
         return names.setdefault(word, f"{word[0]}{len(names)}")
 
-    return re.sub(r"\bi\d+\b|@\d+", rename, text)
+    return re.sub(r"(?<![:\w])i\d+\b|@\d+", rename, text)  # not the i32 of a dtype, which follows a colon
 
 
 def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[Work] | None:
