@@ -90,7 +90,16 @@ def object_of(text: str, target: Target) -> bytes:
 
 def object_code(writers: Mapping[str, Callable[[], Function]], target: Target) -> bytes:
     """An object file with these functions, from the disk or made now."""
-    return _kept(sorted(writers), target, lambda: module_text([write() for write in writers.values()], target))
+
+    def text() -> str:
+        return module_text([write() for write in writers.values()], target)
+
+    try:
+        return _kept(sorted(writers), target, text)
+    except CompileError:
+        for name, write in writers.items():  # which one is it?
+            compile_text(module_text([write()], target), target, name)
+        raise
 
 
 def _kept(name: Sequence[str], target: Target, write: Callable[[], str]) -> bytes:
@@ -113,8 +122,8 @@ def module_text(functions: Sequence[Function], target: Target) -> str:
     return "\n".join([*parts, *library, *(declared | called), attributes, ""])
 
 
-def compile_text(text: str, target: Target) -> bytes:
-    """Optimise and assemble a module.
+def compile_text(text: str, target: Target, name: str = "a module") -> bytes:
+    """Optimise and assemble a module; `name` is what an error calls it.
 
     Raises:
         CompileError: LLVM refuses it; the text is saved, and the message says where.
@@ -131,7 +140,11 @@ def compile_text(text: str, target: Target) -> bytes:
     except RuntimeError as e:
         with tempfile.NamedTemporaryFile("w", suffix=".ll", prefix="treadle-", delete=False) as f:
             f.write(text)
-        raise CompileError(f"LLVM does not accept what treadle wrote, which is saved in {f.name}: {e}") from e
+        raise CompileError(
+            f"LLVM does not accept what treadle wrote for {name}: {str(e).strip()}\n"
+            f"  This is a defect of treadle's. Its code is saved in {f.name}: please report it with that file. "
+            'Meanwhile td.compile(f, backend="reference") runs without LLVM'
+        ) from e
     return code
 
 

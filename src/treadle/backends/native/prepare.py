@@ -20,9 +20,10 @@ from treadle.backends.native.steps import supported
 from treadle.backends.reference.run import bind_sizes, run_primitive
 from treadle.backends.reference.run import prepare as reference_prepare
 from treadle.core.dims import Size
-from treadle.core.errors import OutOfRangeError
+from treadle.core.errors import OutOfRangeError, TreadleError
 from treadle.core.graph import Graph
 from treadle.core.primitive import all_primitives
+from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
 KEPT = 64  # combinations of sizes of a graph with Dims
@@ -54,8 +55,22 @@ class BySizes:
         if made is None:
             if len(self._made) >= KEPT:
                 self._made.pop(next(iter(self._made)), None)
-            made = self._made[key] = compile_graph(self.graph.substitute(sizes))
+            made = self._made[key] = compile_graph(checked(self.graph.substitute(sizes)))
         return made
+
+
+def checked(graph: Graph) -> Graph:
+    """The same graph, if its sizes are possible: a rule that knew a size by name only could not see that.
+
+    Raises:
+        ShapeError: they are not, for instance a window larger than the padded input.
+    """
+    for node in graph.nodes:
+        try:
+            node.primitive.infer(*(a.spec for a in node.inputs), **node.params)
+        except TreadleError as e:
+            raise e.at(place_text(node.source, node.scope)) from None
+    return graph
 
 
 def compile_graph(graph: Graph) -> Executable | Guarded:

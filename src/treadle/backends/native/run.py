@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from treadle.backends.native import engine
+from treadle.backends.native.memory import check_memory
 from treadle.backends.native.plan import Branch, Host, Item, Launch, Location, Plan, Repeat, While
 from treadle.backends.native.runtime import (
     BRANCH,
@@ -23,7 +24,7 @@ from treadle.backends.native.runtime import (
     pool,
     runtime,
 )
-from treadle.core.errors import TreadleError
+from treadle.core.errors import CompileError, TreadleError
 from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
@@ -37,8 +38,12 @@ class Executable:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        check_memory(plan)
         launches = {i.name: i.write for i in plan.walk() if isinstance(i, Launch) and i.write is not None}
-        self._code = engine.load(launches)
+        try:
+            self._code = engine.load(launches)
+        except CompileError as e:
+            raise _of_a_kernel(plan, e) from e
         self._layout = _Layout(plan, {name: address for name, (address, _) in self._code.items()})
         self._free: list[_Context] = []
         self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.graph.output_specs]
@@ -73,6 +78,18 @@ class Executable:
         if code:
             raise context.take_error()
         return arrays[len(inputs) :]
+
+
+def _of_a_kernel(plan: Plan, error: CompileError) -> CompileError:
+    """The error, told with what the kernel computes and for which line."""
+    for item in plan.walk():
+        if isinstance(item, Launch) and item.work is not None and item.name in error.message:
+            node = item.work.nodes[-1] if item.work.nodes else None
+            place = place_text(node.source, node.scope) if node is not None else ""
+            named = CompileError(f"{error.message}\n  The kernel computes: {' '.join(item.work.labels)}")
+            named.at(place)
+            return named
+    return error
 
 
 def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
