@@ -34,9 +34,10 @@ types: environment ## mypy
 imports: environment ## the import contracts of the house
 	@$(PY) tools/check.py --only imports
 
-docs: environment ## the pages that are made by running things: docs/primitives.md and docs/errors.md
+docs: environment ## the pages that are made by running things: docs/primitives.md, docs/errors.md, docs/how-it-works/accuracy.md
 	@$(PY) tools/make_primitives_table.py
 	@$(PY) tools/make_errors_page.py
+	@$(PY) tools/make_math_table.py
 
 docs-check: environment ## the pages: every >>> block gives what it shows, every link leads somewhere
 	@$(PY) -m pytest tests/test_docs.py README.md docs

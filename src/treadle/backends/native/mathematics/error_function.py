@@ -26,12 +26,12 @@ def erf(n: Numbers, x: Value) -> Value:
     return n.select(n.test("uno", x, x), x, made)
 
 
-def _series(n: Numbers, x: Value) -> Value:
-    """erf(x) for |x| ≤ 1."""
+def _series(n: Numbers, x: Value, known: Value | None = None) -> Value:
+    """erf(x), or erf(x) - known with nothing lost in the difference, for |x| ≤ 1."""
     z = n.mul(x, x)
     # 2 / sqrt(pi) - 1 stands apart: it is small enough to keep the leading term exact.
     tail = n.polynomial(z, [2 / sqrt(pi) * (-1.0) ** k / (factorial(k) * (2 * k + 1)) for k in range(1, TERMS[n.kind])])
-    return n.fma(x, n.fma(z, tail, n.number(2 / sqrt(pi) - 1)), x)
+    return n.fma(x, n.fma(z, tail, n.number(2 / sqrt(pi) - 1)), x if known is None else n.sub(x, known))
 
 
 def _scaled_rest(n: Numbers, x: Value) -> Value:
@@ -76,7 +76,7 @@ def _halley(n: Numbers, y: Value, x: Value, rest: Value) -> Value:
     y = n.select(n.test("olt", y, top), y, top)
     density = exp(n, n.neg(n.mul(y, y)))
     inside = n.test("olt", y, one)
-    near = n.sub(_series(n, n.select(inside, y, one)), x)
+    near = _series(n, n.select(inside, y, one), x)
     far = n.sub(rest, n.mul(density, _scaled_rest(n, n.select(inside, one, y))))
     step = n.div(n.mul(n.select(inside, near, far), n.number(sqrt(pi) / 2)), density)
     return n.sub(y, n.div(step, n.fma(y, step, one)))

@@ -6,6 +6,8 @@ The argument is reduced to r in ±ln(2)/2 by a multiple of ln(2), which is subtr
 
 from __future__ import annotations
 
+import functools
+from fractions import Fraction
 from math import factorial
 
 from treadle.backends.native.assembly import Value
@@ -57,12 +59,29 @@ def sigmoid(n: Numbers, x: Value) -> Value:
 
 
 def tanh(n: Numbers, x: Value) -> Value:
-    """t / (t + 2) with t = expm1(2 |x|) where x is small, and 1 - 2 / (t + 2), which is the same, where it is not."""
-    size = n.magnitude(x)
+    """t / (t + 2) with t = expm1(2 |x|) where x is small, and 1 - 2 / (t + 2), which is the same, where it is not.
+
+    In float64 the first loses more than two units in the last place; there it is the Taylor series.
+    """
+    size, two = n.magnitude(x), n.number(2.0)
     t = expm1(n, n.add(size, size))
     small = n.test("olt", size, n.number(0.6))
-    part = n.div(n.select(small, t, n.number(-2.0)), n.add(t, n.number(2.0)))
+    if n.double:
+        z = n.mul(x, x)
+        series = n.fma(n.mul(x, z), n.polynomial(z, _tanh_series(22)), x)
+        made = n.sub(n.number(1.0), n.div(two, n.add(t, two)))
+        return n.with_sign(n.select(small, series, made), x)
+    part = n.div(n.select(small, t, n.neg(two)), n.add(t, two))
     return n.with_sign(n.select(small, part, n.add(n.number(1.0), part)), x)
+
+
+@functools.cache
+def _tanh_series(count: int) -> tuple[float, ...]:
+    """Coefficients of x³, x⁵, … in tanh(x), from its differential equation y' = 1 - y²."""
+    found = [Fraction(1)]
+    for k in range(1, count + 1):
+        found.append(-sum((found[i] * found[k - 1 - i] for i in range(k)), Fraction(0)) / (2 * k + 1))
+    return tuple(map(float, found[1:]))
 
 
 def sinh(n: Numbers, x: Value) -> Value:

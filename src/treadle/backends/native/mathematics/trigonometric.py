@@ -17,7 +17,7 @@ LIMIT = 1e5
 
 
 def sin(n: Numbers, x: Value) -> Value:
-    return _with_quadrant(n, x, 0)
+    return n.select(n.test("oeq", x, n.number(0.0)), x, _with_quadrant(n, x, 0))  # -0 stays -0
 
 
 def cos(n: Numbers, x: Value) -> Value:
