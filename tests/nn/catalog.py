@@ -78,6 +78,7 @@ def _entries() -> list[Entry]:
         Entry("GroupNormalization", lambda **k: nn.GroupNormalization(2, **k), image),
         Entry("Sequential", lambda **k: nn.Sequential([nn.Dense(4, td.tanh, **k), td.sin, nn.Dense(2, **k)]), (2, 3)),
     ]
+    out += _recurrent()
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -103,6 +104,30 @@ def _entries() -> list[Entry]:
             Entry(cls.__name__, lambda c=cls, **k: c(3, 2, "same", depth_multiplier=2, **k), shape, formats=True)
         )
     return out
+
+
+def _recurrent() -> list[Entry]:
+    """Over sequences; the cells are tried inside of the layers."""
+    sequence = (2, 5, 3)
+
+    def layer(cls: Any, *args: Any, **options: Any) -> Callable[..., nn.Module]:
+        return lambda **k: cls(*args, bias_initializer="random_normal", **options, **k)
+
+    def stack(**k: Any) -> nn.Module:
+        return nn.Recurrent(nn.StackedCells([nn.LSTMCell(4, **k), nn.GRUCell(3, **k)]), return_sequences=True)
+
+    return [
+        Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
+        Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
+        Entry("LSTM, last, backwards", layer(nn.LSTM, 4, go_backwards=True, unroll=True), sequence),
+        Entry("LSTM, peephole", layer(nn.LSTM, 4, peephole=True), sequence),
+        Entry("LSTM, normalised", layer(nn.LSTM, 4, layer_norm=True, use_bias=False), sequence),
+        Entry("LSTM, dropout", layer(nn.LSTM, 4, dropout=0.3, recurrent_dropout=0.4, seed=0), sequence),
+        Entry("GRU", layer(nn.GRU, 4, return_sequences=True), sequence),
+        Entry("GRU, reset before", layer(nn.GRU, 4, reset_after=False), sequence),
+        Entry("Recurrent", stack, sequence),
+        Entry("Bidirectional", lambda **k: nn.Bidirectional(nn.GRU(4, return_sequences=True, **k)), sequence),
+    ]
 
 
 LAYERS = _entries()

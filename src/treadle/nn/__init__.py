@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses
+from treadle.nn import activations, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.calls import is_training
@@ -34,6 +34,18 @@ from treadle.nn.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from treadle.nn.recurrent import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Cell,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    SimpleRNN,
+    SimpleRNNCell,
+    StackedCells,
+)
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
 from treadle.nn.summary import Summary, summary
@@ -56,6 +68,8 @@ __all__ = [
     "AvgPool3D",
     "BatchNorm",
     "BatchNormalization",
+    "Bidirectional",
+    "Cell",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -69,6 +83,8 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRU",
+    "GRUCell",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -77,6 +93,8 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNorm",
     "GroupNormalization",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LayerNormalization",
     "LeakyReLU",
@@ -92,9 +110,13 @@ __all__ = [
     "RMSNorm",
     "RMSNormalization",
     "ReLU",
+    "Recurrent",
     "Reshape",
     "Sequential",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
+    "StackedCells",
     "State",
     "Summary",
     "activations",
@@ -105,5 +127,6 @@ __all__ = [
     "is_training",
     "kernel_to",
     "losses",
+    "recurrent",
     "summary",
 ]

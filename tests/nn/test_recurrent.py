@@ -1,0 +1,331 @@
+"""Recurrent layers against their equations in NumPy, alone against padded, against PyTorch, and what may go wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import treadle as td
+from treadle import nn
+from treadle.core.errors import ArgumentError, DTypeError, ShapeError
+
+RNG = np.random.default_rng(0)
+KINDS = {
+    "rnn": lambda **k: nn.SimpleRNN(4, **k),
+    "lstm": lambda **k: nn.LSTM(4, **k),
+    "peephole": lambda **k: nn.LSTM(4, peephole=True, **k),
+    "normalised": lambda **k: nn.LSTM(4, layer_norm=True, **k),
+    "gru": lambda **k: nn.GRU(4, **k),
+    "gru before": lambda **k: nn.GRU(4, reset_after=False, **k),
+}
+every = pytest.mark.parametrize("kind", KINDS)
+
+
+def layer(kind: str, **options):
+    td.random.set_seed(3)
+    return KINDS[kind](bias_initializer="random_normal", dtype="float64", input_size=3, **options)
+
+
+def data(batch: int = 3, time: int = 6) -> td.Tensor:
+    return td.asarray(np.random.default_rng(1).standard_normal((batch, time, 3)))
+
+
+# the equations
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def norm(x, m):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + m.epsilon) * np.asarray(m.gamma) + np.asarray(
+        m.beta
+    )
+
+
+def by_hand(kind: str, cell, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(outputs of all steps, last h), as the docstrings' equations say."""
+    w, u = np.asarray(cell.kernel), np.asarray(cell.recurrent_kernel)
+    b, n = np.asarray(cell.bias), cell.units
+    h, c, ys = np.zeros((len(x), n)), np.zeros((len(x), n)), []
+    for t in range(x.shape[1]):
+        z = x[:, t] @ w
+        if kind == "rnn":
+            h = np.tanh(z + h @ u + b)
+        elif kind == "gru":
+            a, r = z + b, h @ u + np.asarray(cell.recurrent_bias)
+            update, reset = sigmoid(a[:, :n] + r[:, :n]), sigmoid(a[:, n : 2 * n] + r[:, n : 2 * n])
+            h = update * h + (1 - update) * np.tanh(a[:, 2 * n :] + reset * r[:, 2 * n :])
+        elif kind == "gru before":
+            a = z + b
+            update = sigmoid(a[:, :n] + h @ u[:, :n])
+            reset = sigmoid(a[:, n : 2 * n] + h @ u[:, n : 2 * n])
+            h = update * h + (1 - update) * np.tanh(a[:, 2 * n :] + (reset * h) @ u[:, 2 * n :])
+        else:
+            p = np.asarray(cell.peepholes) if kind == "peephole" else np.zeros((3, n))
+            a = norm(z, cell.norms[0]) + norm(h @ u, cell.norms[1]) + b if kind == "normalised" else z + h @ u + b
+            i, f, g, o = np.split(a, 4, axis=-1)
+            c = sigmoid(f + p[1] * c) * c + sigmoid(i + p[0] * c) * np.tanh(g)
+            h = sigmoid(o + p[2] * c) * np.tanh(norm(c, cell.norms[2]) if kind == "normalised" else c)
+        ys.append(h)
+    return np.stack(ys, 1), h
+
+
+@every
+@pytest.mark.parametrize("unroll", [False, True])
+def test_the_equations(kind, unroll):
+    recurrent, x = layer(kind, return_sequences=True, unroll=unroll), data()
+    ys, h = by_hand(kind, recurrent.cell, x.numpy())
+    np.testing.assert_allclose(recurrent(x).numpy(), ys, rtol=1e-12)
+    recurrent.return_sequences = False
+    np.testing.assert_allclose(recurrent(x).numpy(), h, rtol=1e-12)
+    np.testing.assert_allclose(td.compile(recurrent)(x).numpy(), h, rtol=1e-10)
+
+
+@every
+def test_states_are_returned_and_taken(kind):
+    recurrent, x = layer(kind, return_sequences=True, return_state=True), data()
+    whole, last = recurrent(x)
+    first, middle = recurrent(x[:, :2])
+    rest, end = recurrent(x[:, 2:], middle)
+    np.testing.assert_allclose(td.concat([first, rest], axis=1).numpy(), whole.numpy(), rtol=1e-13)
+    for a, b in zip(td.tree.leaves(end), td.tree.leaves(last), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-13)
+
+
+# variable lengths
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    lengths=st.lists(st.integers(0, 5), min_size=1, max_size=4),
+    backwards=st.booleans(),
+    sequences=st.booleans(),
+    masked=st.booleans(),
+)
+def test_each_sequence_gives_what_it_gives_alone(kind, lengths, backwards, sequences, masked):
+    recurrent = layer(kind, return_sequences=sequences, return_state=True, go_backwards=backwards)
+    x = data(len(lengths), 5)
+    n = td.asarray(np.array(lengths, np.int64 if masked else np.int8))
+    real = {"mask": td.arange(5)[None, :] < n[:, None].astype(td.int32)} if masked else {"lengths": n}
+    y, state = recurrent(x, **real)
+    for k, length in enumerate(lengths):
+        if length == 0:
+            assert not np.any([a[k].numpy() for a in td.tree.leaves(state)])
+            assert not np.any(y[k].numpy())
+            continue
+        alone, end = recurrent(x[k : k + 1, :length])
+        mine = y[k : k + 1]
+        if sequences:
+            mine = mine[:, 5 - length :] if backwards else mine[:, :length]
+            padding = y[k, : 5 - length] if backwards else y[k, length:]
+            assert not np.any(padding.numpy())
+        # To the last bits only because NumPy multiplies a batch of one in another order than a batch of several.
+        np.testing.assert_allclose(mine.numpy(), alone.numpy(), rtol=1e-12, atol=1e-14)
+        for a, b in zip(td.tree.leaves(state), td.tree.leaves(end), strict=True):
+            np.testing.assert_allclose(a[k].numpy(), b[0].numpy(), rtol=1e-12, atol=1e-14)
+
+
+@every
+def test_gradients_of_padded_sequences_are_those_of_each_alone(kind):
+    lengths, x = [4, 0, 6, 1], data(4, 6)
+
+    def loss(recurrent, x, n=None):
+        return td.sum(recurrent(x, lengths=n) ** 2)
+
+    recurrent = layer(kind)
+    together = td.compile(td.grad(loss))(recurrent, x, td.asarray(lengths))
+    alone = dict.fromkeys(together, 0.0)
+    for k, n in enumerate(lengths):
+        if n:
+            for name, g in td.grad(loss)(recurrent, x[k : k + 1, :n]).items():
+                alone[name] = alone[name] + g.numpy()
+    for name, g in together.items():
+        np.testing.assert_allclose(g.numpy(), alone[name], rtol=1e-9, atol=1e-12)
+
+
+def test_what_lies_in_the_padding_does_not_matter():
+    recurrent = layer("lstm")
+    x = data(2, 4).numpy().copy()
+    x[0, 2:] = np.nan
+    y = recurrent(td.asarray(x), lengths=td.asarray([2, 4]))
+    assert np.isfinite(y.numpy()).all()
+    g = td.grad(lambda m, x, n: td.sum(m(x, lengths=n)))(recurrent, td.asarray(x), td.asarray([2, 4]))
+    assert all(np.isfinite(v.numpy()).all() for v in g.values())
+
+
+# layers around
+
+
+def test_bidirectional_is_two_layers():
+    td.random.set_seed(0)
+    both = nn.Bidirectional(nn.GRU(4, return_sequences=True, return_state=True, dtype="float64"))
+    x, n = data(3, 5), td.asarray([5, 2, 0])
+    y, (ahead, back) = both(x, lengths=n)
+    one, state = both.forward_layer(x, lengths=n)
+    np.testing.assert_array_equal(y[..., :4].numpy(), one.numpy())
+    np.testing.assert_array_equal(ahead.numpy(), state.numpy())
+    for k, length in enumerate((5, 2)):
+        alone, end = both.backward_layer(x[k : k + 1, :length])
+        np.testing.assert_allclose(y[k, :length, 4:].numpy(), td.flip(alone, axis=1)[0].numpy(), rtol=1e-12)
+        np.testing.assert_allclose(back[k].numpy(), end[0].numpy(), rtol=1e-12)
+    assert not np.array_equal(both.forward_layer.cell.kernel.numpy(), both.backward_layer.cell.kernel.numpy())
+
+
+@pytest.mark.parametrize(
+    ("merge", "f"),
+    [("sum", np.add), ("mul", np.multiply), ("ave", lambda a, b: (a + b) / 2), (None, lambda a, b: (a, b))],
+)
+def test_merging(merge, f):
+    both = nn.Bidirectional(nn.SimpleRNN(4, dtype="float64"), merge_mode=merge)
+    x = data()
+    y = both(x)
+    want = f(both.forward_layer(x).numpy(), both.backward_layer(x).numpy())
+    np.testing.assert_allclose(np.stack([a.numpy() for a in y]) if merge is None else y.numpy(), want)
+
+
+def test_stacked_cells_are_stacked_layers():
+    td.random.set_seed(0)
+    stack = nn.Recurrent(
+        nn.StackedCells([nn.LSTMCell(4, dtype="float64"), nn.GRUCell(2, dtype="float64")]), return_sequences=True
+    )
+    x = data()
+    y = stack(x)
+    lower, upper = nn.LSTM(4, return_sequences=True, dtype="float64"), nn.GRU(2, return_sequences=True, dtype="float64")
+    lower.init(x), upper.init(lower(x))
+    lower.cell.assign(stack.cell.cells[0].variables())
+    upper.cell.assign(stack.cell.cells[1].variables())
+    np.testing.assert_allclose(y.numpy(), upper(lower(x)).numpy(), rtol=1e-12)
+
+
+def test_any_function_is_a_layer():
+    def fibonacci(state, x):
+        a, b = state
+        return (b, a + b + 0.0 * x), a
+
+    recurrent = nn.Recurrent(fibonacci, return_sequences=True)
+    zero, one = td.zeros((1, 1)), td.ones((1, 1))
+    assert recurrent(td.zeros((1, 8, 1)), (zero, one)).numpy().ravel().tolist() == [0, 1, 1, 2, 3, 5, 8, 13]
+    recurrent.return_sequences = False
+    n = td.asarray([5])
+    assert recurrent(td.zeros((1, 8, 1)), (zero, one), lengths=n).item() == 3.0
+    assert recurrent(td.zeros((1, 8, 1)), (zero, one), lengths=n - 5).item() == 0.0
+
+
+def test_inputs_and_outputs_may_be_trees():
+    def step(state, x):
+        total = state + x["a"] * x["b"]
+        return total, {"total": total, "term": x["a"] * x["b"]}
+
+    x = {"a": data()[..., :1], "b": data()[..., 1:2]}
+    y = nn.Recurrent(step, return_sequences=True)(x, td.zeros((3, 1), dtype=td.float64))
+    np.testing.assert_allclose(y["total"].numpy(), np.cumsum(y["term"].numpy(), axis=1))
+
+
+def test_a_stateful_layer_goes_on():
+    stateful, plain = layer("lstm", stateful=True, return_sequences=True), layer("lstm", return_sequences=True)
+    x = data()
+    run = td.compile(lambda m, x: m(x))
+    parts = [run(stateful, x[:, k : k + 2]).numpy() for k in (0, 2, 4)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), plain(x).numpy(), rtol=1e-10)
+    stateful.reset_states()
+    np.testing.assert_allclose(stateful(x[:, :2]).numpy(), parts[0], rtol=1e-10)
+    assert {"kept.0", "kept.1"} <= set(stateful.states())
+    with pytest.raises(ShapeError, match="keeps the state of 3 sequences"):
+        stateful(x[:2])
+
+
+def test_dropout_is_the_same_at_all_steps_and_off_outside_of_training():
+    recurrent = nn.Recurrent(lambda s, x: (s + x, x), return_sequences=True, dropout=0.5, seed=0)
+    x = td.ones((4, 9, 6))
+    start = td.zeros((4, 6))
+    y = recurrent(x, start, training=True).numpy()
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert (y == y[:, :1]).all()
+    np.testing.assert_array_equal(recurrent(x, start).numpy(), x.numpy())
+    lstm = nn.LSTM(5, recurrent_dropout=0.5, seed=0)
+    assert not np.array_equal(lstm(x, training=True).numpy(), lstm(x, training=True).numpy())
+    np.testing.assert_array_equal(lstm(x).numpy(), lstm(x).numpy())
+
+
+def test_compile_time_does_not_grow_with_the_number_of_steps():
+    recurrent = layer("lstm")
+    counts = {
+        time: len(td.compile(lambda m, x: m(x)).graph(recurrent, td.zeros((2, time, 3), dtype=td.float64)).nodes)
+        for time in (4, 400)
+    }
+    assert counts[4] == counts[400]
+
+
+def test_unknown_number_of_steps():
+    recurrent, x = layer("gru", return_sequences=True), data()
+    f = td.compile(lambda m, x: m(x), dynamic={"x": ("batch", "time", None)})
+    for part in (x, x[:2, :3], x[:1, :1]):
+        np.testing.assert_allclose(f(recurrent, part).numpy(), recurrent(part).numpy(), rtol=1e-10)
+    assert f.traces == 1
+
+
+# other toolkits
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_weights_go_out_and_come_back(kind):
+    a, b = layer(kind), KINDS[kind](dtype="float64", input_size=3)
+    x = data()
+    nn.recurrent.from_torch(b, nn.recurrent.to_torch(a))
+    np.testing.assert_allclose(b(x).numpy(), a(x).numpy(), rtol=1e-12)
+    b = KINDS[kind](dtype="float64", input_size=3)
+    nn.recurrent.from_keras(b, nn.recurrent.to_keras(a))
+    np.testing.assert_array_equal(b(x).numpy(), a(x).numpy())
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_agreement_with_pytorch(kind):
+    torch = pytest.importorskip("torch")
+    theirs = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](3, 4, batch_first=True).double()
+    ours = layer(kind, return_sequences=True)
+    nn.recurrent.from_torch(ours, {n: w.detach().numpy() for n, w in theirs.state_dict().items()})
+    x = data()
+    y = torch.tensor(x.numpy(), requires_grad=True)
+    out, _ = theirs(y)
+    (out**2).sum().backward()
+    np.testing.assert_allclose(ours(x).numpy(), out.detach().numpy(), rtol=1e-10)
+    g = td.grad(lambda x: td.sum(ours(x) ** 2))(x)
+    np.testing.assert_allclose(g.numpy(), y.grad.numpy(), rtol=1e-8)
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: nn.LSTM(4)(td.ones((2, 3))), ShapeError, r"\[batch, time, features\]"),
+        (lambda: nn.LSTM(4)(td.ones(3)), ShapeError, r"\[batch, time"),
+        (lambda: layer("lstm")(td.ones((2, 5, 7), dtype=td.float64)), ShapeError, r"takes \[batch, 3\] at each step"),
+        (lambda: layer("gru")(data(), lengths=td.asarray([1, 2])), ShapeError, r"lengths \[batch\]"),
+        (lambda: layer("gru")(data(), lengths=td.ones(3)), DTypeError, "lengths are integers"),
+        (lambda: layer("gru")(data(), mask=td.ones((3, 6))), DTypeError, "mask is bool"),
+        (
+            lambda: layer("gru")(data(), mask=td.ones((3, 6), dtype=td.bool), lengths=td.asarray([1, 2, 3])),
+            ArgumentError,
+            "not both",
+        ),
+        (lambda: nn.Recurrent(lambda s, x: (s, x))(data()), ArgumentError, "does not know its initial state"),
+        (lambda: nn.LSTM(4, dropout=1.5), ArgumentError, "dropout is the probability"),
+        (lambda: nn.LSTM(0), ArgumentError, "units"),
+        (lambda: nn.StackedCells([]), ArgumentError, "at least one cell"),
+        (lambda: nn.Bidirectional(nn.Dense(3)), ArgumentError, "takes a recurrent layer"),
+        (lambda: nn.Bidirectional(nn.GRU(3), merge_mode="max"), ArgumentError, "'concat', 'sum'"),
+        (lambda: nn.Bidirectional(layer("gru")), ArgumentError, "before it has parameters"),
+        (lambda: nn.recurrent.from_torch(layer("gru"), {}), ArgumentError, "weight_ih_l0"),
+        (lambda: nn.recurrent.to_torch(layer("gru before")), ArgumentError, "reset_after=True"),
+    ],
+)
+def test_mistakes_are_explained(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
