@@ -20,10 +20,10 @@ FORMAT = 1
 
 
 class MemoryCache(Indexed):
-    """Elements of the first epoch, each made when it is first asked for. A stream is read whole at the first."""
+    """Elements of the first epoch, each made when it is first asked for; or all at the first, as of a stream."""
 
-    def __init__(self, parent: Node) -> None:
-        self.parents, self.parent = (parent,), parent
+    def __init__(self, parent: Node, whole: bool = False) -> None:
+        self.parents, self.parent, self.whole = (parent,), parent, whole
         self._begin()
 
     def _begin(self) -> None:
@@ -32,7 +32,11 @@ class MemoryCache(Indexed):
         self._have: Array = np.empty(0, bool)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"parents": self.parents, "parent": self.parent}  # a worker process has its own cache
+        return {
+            "parents": self.parents,
+            "parent": self.parent,
+            "whole": self.whole,
+        }  # a worker process has its own cache
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -75,16 +79,15 @@ class MemoryCache(Indexed):
 
     def _filled(self, rows: Array) -> list[Array]:
         """The columns, after these rows were made."""
-        if not isinstance(self.parent, Indexed):
+        if self.whole or not isinstance(self.parent, Indexed):
             self._read_stream()
-            return self._leaves or []
-        if self._leaves is None or not self._have[rows].all():
+        elif self._leaves is None or not self._have[rows].all():
+            missing = np.unique(rows if self._leaves is None else rows[~self._have[rows]])
+            # Made outside of the lock: threads make different elements at the same time.
+            single = len(missing) == 1
+            made = collate([self.parent.get(int(missing[0]), 0)]) if single else self.parent.take(missing, 0)
             with self._lock:
-                missing = np.unique(rows if self._leaves is None else rows[~self._have[rows]])
-                if len(missing):
-                    single = len(missing) == 1
-                    made = collate([self.parent.get(int(missing[0]), 0)]) if single else self.parent.take(missing, 0)
-                    self._put(missing, made)
+                self._put(missing, made)
         return self._leaves or []
 
     def _put(self, rows: Array, columns: Any) -> None:

@@ -45,8 +45,10 @@ class Node(ABC):
     Attributes:
         parents: the nodes it reads.
         steady: whether every epoch is the same.
+        transparent: whether it changes neither elements nor positions.
     """
 
+    transparent: bool = False
     parents: tuple[Node, ...] = ()
     steady: bool = True
 
@@ -79,13 +81,19 @@ class Node(ABC):
 
     @property
     def number(self) -> int:
-        """How many steps there are up to this one; a source is number 0."""
-        return 1 + max((p.number for p in self.parents), default=-1)
+        """How many steps there are up to this one; a source is number 0, and workers are no step."""
+        before = max((p.number for p in self.parents), default=-1)
+        return before + (not self.transparent)
 
     def failed(self, error: BaseException, where: str) -> DataError:
         """The error to raise when this step could not make an element."""
-        what = error.message if isinstance(error, TreadleError) else f"{type(error).__name__}: {error}"
-        return DataError(f"step {self.number}, {self.describe()}, at {where}: {what}")
+        return step_failed(self.number, self.describe(), error, where)
+
+
+def step_failed(number: int, shown: str, error: BaseException, where: str) -> DataError:
+    """The error that names a step, how it was called, and where its element is from."""
+    what = error.message if isinstance(error, TreadleError) else f"{type(error).__name__}: {error}"
+    return DataError(f"step {number}, {shown}, at {where}: {what}")
 
 
 class Indexed(Node):

@@ -64,18 +64,21 @@ class StreamMap(Stream):
         return show_call("map", self.function, seed=self.seed)
 
     def apply(self, element: Any, at: int, epoch: int) -> Any:
-        try:
-            if self.seed is None:
-                return self.function(element)
-            return self.function(element, generator(self.seed, epoch, at))
-        except Exception as e:
-            raise self.failed(e, f"element {at}") from e
+        return call_map(self.function, self.seed, element, at, epoch, self)
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _MapReader(self, epoch, state)
 
     def samples(self, count: int) -> list[Any]:
         return [self.apply(x, i, 0) for i, x in enumerate(self.parent.samples(count))]
+
+
+def call_map(function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any) -> Any:
+    """The function of a map; `step` makes the error if it fails."""
+    try:
+        return function(element) if seed is None else function(element, generator(seed, epoch, at))
+    except Exception as e:
+        raise step.failed(e, f"element {at}") from e
 
 
 class _MapReader(StreamReader):

@@ -17,6 +17,7 @@ from treadle.data import _streams as streams
 from treadle.data._columns import Rows, dense, leaf_at
 from treadle.data._nodes import Indexed, Node, Reader, chain, show_call
 from treadle.data._padding import Padding
+from treadle.data._parallel import Parallel, ParallelMaps, Prefetch
 
 _Self = TypeVar("_Self", bound="Dataset")
 
@@ -76,15 +77,18 @@ class Dataset:
             )
             a, b = ((s[changed] if changed < len(s) else "nothing") for s in (then, now))
             raise DataError(f"this is the position in other data: step {changed} was {a}, and is {b}")
-        self.close()
+        self._end_pass()
         self._epoch, self._start = int(state["epoch"]), state["at"]
 
     def close(self) -> None:
         """End the newest loop, and threads and processes that work for it. They start again with the next loop."""
+        self._end_pass()
+        self._node.close()
+
+    def _end_pass(self) -> None:
         if self._pass is not None:
             self._pass.close()
             self._pass = None
-        self._node.close()
 
     @property
     def spec(self) -> Any:
@@ -105,8 +109,15 @@ class Dataset:
             lines.append(f"  each: not known ({e.message})")
         return "\n".join(lines)
 
+    @property
+    def _inner(self) -> Node:
+        """The last node but for workers, which then work for the next indexed step."""
+        return self._node.parent if isinstance(self._node, Parallel) else self._node
+
     def _then(self, node: Node) -> Any:
-        return IndexedDataset(node) if isinstance(node, Indexed) else Dataset(node)
+        if not isinstance(node, Indexed):
+            return Dataset(node)
+        return IndexedDataset(self._node.around(node) if isinstance(self._node, Parallel) else node)
 
     # element by element
 
@@ -140,11 +151,11 @@ class Dataset:
         (4, [0, 3, 6, 9])
         """
         _check_function("filter", function)
-        node = self._node
+        node = self._inner
         if isinstance(node, Indexed) and node.steady:
             out: _Self = self._then(indexed.Filter(node, function))
             return out
-        made: _Self = self._then(streams.StreamFilter(node, function))
+        made: _Self = self._then(streams.StreamFilter(self._node, function))
         return made
 
     def flat_map(self, function: Callable[[Any], Iterable[Any]]) -> Dataset:
@@ -169,8 +180,8 @@ class Dataset:
         ((2, 2), [8, 9])
         """
         size = _count("batch", size)
-        node = self._node
-        made: Node = streams.StreamBatch(node, size, drop_last)
+        node = self._inner
+        made: Node = streams.StreamBatch(self._node, size, drop_last)
         if isinstance(node, Indexed):
             made = indexed.Batch(node, size, drop_last)
         out: _Self = self._then(made)
@@ -196,8 +207,8 @@ class Dataset:
         ([[1, 2, 3], [4, 0, 0]], [3, 1], [3, 1])
         """
         size = _count("padded_batch", size)
-        padding, node = Padding(pad, to, multiple, ragged), self._node
-        made: Node = streams.StreamBatch(node, size, drop_last, padding)
+        padding, node = Padding(pad, to, multiple, ragged), self._inner
+        made: Node = streams.StreamBatch(self._node, size, drop_last, padding)
         if isinstance(node, Indexed):
             made = indexed.Batch(node, size, drop_last, padding)
         out: _Self = self._then(made)
@@ -242,8 +253,8 @@ class Dataset:
         [[0, 1, 2], [2, 3, 4]]
         """
         size, stride = _count("window", size), _count("window", stride)
-        node = self._node
-        made: Node = streams.StreamWindow(node, size, stride)
+        node = self._inner
+        made: Node = streams.StreamWindow(self._node, size, stride)
         if isinstance(node, Indexed):
             made = indexed.Window(node, size, stride)
         out: _Self = self._then(made)
@@ -264,8 +275,8 @@ class Dataset:
         >>> sorted(int(x) for x in td.data.from_arrays(np.arange(5)).shuffle())
         [0, 1, 2, 3, 4]
         """
-        node = self._node
-        made: Node = streams.StreamShuffle(node, _count("shuffle", buffer), seed, each_epoch)
+        node = self._inner
+        made: Node = streams.StreamShuffle(self._node, _count("shuffle", buffer), seed, each_epoch)
         if isinstance(node, Indexed):
             made = indexed.Shuffle(node, seed, each_epoch)
         out: _Self = self._then(made)
@@ -280,9 +291,9 @@ class Dataset:
         if count is None:
             return Dataset(streams.StreamRepeat(self._node, None))
         count = _count("repeat", count)
-        node = self._node
+        node = self._inner
         return self._then(
-            indexed.Repeat(node, count) if isinstance(node, Indexed) else streams.StreamRepeat(node, count)
+            indexed.Repeat(node, count) if isinstance(node, Indexed) else streams.StreamRepeat(self._node, count)
         )
 
     def take(self: _Self, count: int) -> _Self:
@@ -309,14 +320,66 @@ class Dataset:
         return self._slice(rank, None, world, f"shard({rank}, {world})")
 
     def _slice(self: _Self, start: int, stop: int | None, step: int, shown: str) -> _Self:
-        node = self._node
-        made: Node = streams.StreamSlice(node, start, stop, step, shown)
+        node = self._inner
+        made: Node = streams.StreamSlice(self._node, start, stop, step, shown)
         if isinstance(node, Indexed):
             made = indexed.Slice(node, start, stop, step, shown)
         out: _Self = self._then(made)
         return out
 
     # speed
+
+    def parallel(
+        self: _Self, workers: int, *, kind: str = "thread", ahead: int | None = None, restarts: int = 0
+    ) -> _Self:
+        """Let workers make the elements ahead of the loop. Order, elements and positions stay the same for any number.
+
+        They work for the last step that still has any element at once, also one that comes behind `parallel`: of
+        `.map(decode).parallel(4).batch(32)` they make batches. Of a stream, they run the maps directly before.
+
+        Args:
+            kind: "thread", for functions that wait for files or leave Python (NumPy, image decoding); "process" for
+                Python code: processes are started once and kept; the program must be importable
+                (`if __name__ == "__main__":`), functions defined by def at the top of a module.
+            ahead: how many elements are made ahead; None: as many as keep the workers busy.
+            restarts: how many processes that die are replaced, each with a warning; then it is an error.
+
+        Raises:
+            ArgumentError: an unknown kind; a stream without maps before; a step that cannot be sent to a process.
+            DataError (when it is read): a worker died; the message says of what, and at which element.
+
+        >>> ds = td.data.from_arrays(np.arange(6)).map(lambda x: x * x).parallel(2).batch(3)
+        >>> [b.tolist() for b in ds]
+        [[0, 1, 4], [9, 16, 25]]
+        """
+        workers = _count("parallel", workers)
+        if kind not in ("thread", "process"):
+            raise ArgumentError(f'parallel(kind={kind!r}): "thread" or "process"')
+        ahead = None if ahead is None else _count("parallel", ahead)
+        options = workers, kind, _count("parallel", restarts, least=0), ahead
+        node = self._inner
+        if isinstance(node, Indexed):
+            out: _Self = type(self)(Parallel(node, *options))
+            return out
+        made: _Self = type(self)(ParallelMaps(node, *options))
+        return made
+
+    def prefetch(self: _Self, ahead: int = 2) -> _Self:
+        """Make the next `ahead` elements in a thread while the loop works on this one.
+
+        >>> [int(x) for x in td.data.from_arrays(np.arange(3)).prefetch()]
+        [0, 1, 2]
+        """
+        ahead, node = _count("prefetch", ahead), self._node
+        if isinstance(node, Parallel):
+            w = node.workers
+            again: _Self = type(self)(Parallel(node.parent, w.count, w.kind, w.restarts, ahead))
+            return again
+        if isinstance(node, Indexed):
+            out: _Self = type(self)(Parallel(node, 1, "thread", 0, ahead))
+            return out
+        made: _Self = type(self)(Prefetch(node, ahead))
+        return made
 
     def cache(self, folder: str | PathLike[str] | None = None) -> IndexedDataset:
         """Make each element once: the first epoch's elements are kept, and later epochs get the same.
@@ -337,8 +400,12 @@ class Dataset:
         """
         from treadle.data._caching import DiskCache, MemoryCache
 
+        if folder is None and isinstance(self._node, Parallel) and self._node.workers.kind == "process":
+            # Each process would keep its own: they make the elements once, and the cache is here.
+            return IndexedDataset(MemoryCache(self._node, whole=True))
         if folder is None:
-            return IndexedDataset(MemoryCache(self._node))
+            made: IndexedDataset = self._then(MemoryCache(self._inner))
+            return made
         return IndexedDataset(DiskCache(self._node, Path(folder), _signature(self._node)))
 
     # with others
@@ -424,9 +491,10 @@ class IndexedDataset(Dataset):
         """
         from treadle.data._splitting import split_rows
 
-        parts = split_rows(self._node, fractions, seed, stratify, group, time)
+        inner: Any = self._inner
+        parts = split_rows(inner, fractions, seed, stratify, group, time)
         how = show_call("split", *fractions, seed=None if time is not None else seed)
-        return tuple(IndexedDataset(indexed.Select(self._node, rows, f"{how}[{k}]")) for k, rows in enumerate(parts))
+        return tuple(self._then(indexed.Select(inner, rows, f"{how}[{k}]")) for k, rows in enumerate(parts))
 
 
 class Pass:
@@ -507,24 +575,20 @@ def mix(datasets: Sequence[Dataset], weights: Sequence[float] | None = None, *, 
         raise ArgumentError(f"mix: {len(datasets)} datasets need as many positive weights, not {weights}")
     if len(datasets) > 32:
         raise ArgumentError(f"mix: up to 32 datasets, not {len(datasets)}; concatenate those of equal weight")
-    nodes = _nodes("mix", datasets)
-    if all(isinstance(n, Indexed) for n in nodes):
-        return IndexedDataset(indexed.Mix([n for n in nodes if isinstance(n, Indexed)], given / given.sum(), seed))
-    return Dataset(streams.StreamMix(nodes, given / given.sum(), seed))
-
-
-def _nodes(what: str, datasets: Sequence[Dataset]) -> list[Node]:
-    if not datasets or not all(isinstance(d, Dataset) for d in datasets):
-        wrong = [type(d).__name__ for d in datasets if not isinstance(d, Dataset)]
-        raise ArgumentError(f"{what} takes datasets, and got {', '.join(wrong) or 'none'}")
-    return [d._node for d in datasets]
+    share = given / given.sum()
+    return _merge("mix", datasets, lambda n: indexed.Mix(n, share, seed), lambda n: streams.StreamMix(n, share, seed))
 
 
 def _merge(what: str, datasets: Sequence[Dataset], whole: Any, stream: Any) -> Any:
-    nodes = _nodes(what, datasets)
-    if all(isinstance(n, Indexed) for n in nodes):
-        return IndexedDataset(whole(nodes))
-    return Dataset(stream(nodes))
+    """One dataset of several; workers of any of them work for it, if all have a length."""
+    if not datasets or not all(isinstance(d, Dataset) for d in datasets):
+        wrong = [type(d).__name__ for d in datasets if not isinstance(d, Dataset)]
+        raise ArgumentError(f"{what} takes datasets, and got {', '.join(wrong) or 'none'}")
+    inner = [d._inner for d in datasets]
+    if all(isinstance(n, Indexed) for n in inner):
+        busy = next((d for d in datasets if isinstance(d._node, Parallel)), datasets[0])
+        return busy._then(whole(inner))
+    return Dataset(stream([d._node for d in datasets]))
 
 
 def _count(what: str, n: Any, least: int = 1) -> int:
@@ -544,4 +608,4 @@ def _check_function(what: str, function: Any) -> None:
 
 def _signature(node: Node) -> list[str]:
     """What decides the order of the elements: the steps, without the lines at which functions stand."""
-    return [re.sub(r", [^ ,()]+:\d+", "", n.describe()) for n in chain(node) if not getattr(n, "transparent", False)]
+    return [re.sub(r", [^ ,()]+:\d+", "", n.describe()) for n in chain(node) if not n.transparent]
