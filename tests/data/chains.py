@@ -62,6 +62,7 @@ STEPS: dict[str, Build] = {
     "window": lambda d: d.window(5, stride=2),
     "window with gaps": lambda d: d.window(2, stride=3),
     "shuffle": lambda d: d.shuffle(7, buffer=10),
+    "shuffle within": lambda d: d.shuffle(7, buffer=10, within=8),
     "one shuffle": lambda d: d.shuffle(7, buffer=6, each_epoch=False),
     "repeat": lambda d: d.repeat(3),
     "take": lambda d: d.take(11),
@@ -88,7 +89,7 @@ SOURCES: dict[str, Callable[[], Dataset]] = {"indexed": numbers, "stream": strea
 
 def plain(x: Any) -> Any:
     """An element as something that `==` compares."""
-    return trees.map(lambda v: np.asarray(v).tolist(), x)
+    return trees.map(lambda v: v if isinstance(v, str | bytes) else np.asarray(v).tolist(), x)
 
 
 def values(ds: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Workers: the same elements, order and positions for any number of them; failures are told and leave nothing behind."""
+"""Workers: the same elements, order and positions for any number of them; failures are told, nothing is left behind."""
 
 from __future__ import annotations
 

@@ -189,6 +189,14 @@ def test_random_maps_are_functions_of_seed_epoch_and_place() -> None:
     assert plain(numbers().map(draw, seed=1)[5]) == first[5]
 
 
+@given(st.integers(1, 100), st.integers(1, 30), st.integers(0, 3))
+def test_a_shuffle_within_runs_keeps_runs_together(n: int, within: int, seed: int) -> None:
+    got = flat(numbers(n).shuffle(seed, within=within))
+    assert sorted(got) == list(range(n))
+    for k in range(0, n, within):
+        assert len({i // within for i in got[k : k + within]}) == 1
+
+
 def test_endless_repeats_do_not_share_epochs() -> None:
     ds = numbers(8).shuffle(1).repeat()
     first = [int(x) for x in itertools.islice(ds, 80)]

@@ -85,11 +85,11 @@ class Select(Remapped):
 
 
 class Shuffle(Remapped):
-    """A new order each epoch, or one order for all."""
+    """A new order each epoch, or one order for all; `within` runs of so many elements, and of the runs."""
 
-    def __init__(self, parent: Indexed, seed: int, each_epoch: bool) -> None:
+    def __init__(self, parent: Indexed, seed: int, each_epoch: bool, within: int | None) -> None:
         super().__init__(parent)
-        self.seed, self.each_epoch = seed, each_epoch
+        self.seed, self.each_epoch, self.within = seed, each_epoch, within
         self.steady = parent.steady and not each_epoch
 
     @property
@@ -97,11 +97,27 @@ class Shuffle(Remapped):
         return self.parent.length
 
     def describe(self) -> str:
-        return show_call("shuffle", seed=self.seed, each_epoch=None if self.each_epoch else False)
+        each = None if self.each_epoch else False
+        return show_call("shuffle", seed=self.seed, within=self.within, each_epoch=each)
 
     def rows(self, rows: Rows, epoch: int) -> Rows:
-        order = permutation(self.parent.length, self.seed, epoch if self.each_epoch else 0)
+        epoch = epoch if self.each_epoch else 0
+        if self.within is not None:
+            return self._near(positions(rows), epoch, self.within)
+        order = permutation(self.parent.length, self.seed, epoch)
         return order.span(rows.start, rows.stop) if isinstance(rows, slice) else order(rows)
+
+    def _near(self, rows: Array, epoch: int, within: int) -> Array:
+        """Whole runs change places with each other, and elements inside of each; a shorter last run stays the last."""
+        runs, rest = divmod(self.parent.length, within)
+        run, place = np.divmod(rows, within)
+        out = np.empty_like(rows)
+        for r in np.unique(run):
+            here = run == r
+            size = within if r < runs else rest
+            start = int(permutation(runs, self.seed, epoch)(np.array([r]))[0]) if r < runs else runs
+            out[here] = start * within + permutation(size, self.seed + 1 + start, epoch)(place[here])
+        return out
 
 
 class Filter(Remapped):
@@ -117,7 +133,6 @@ class Filter(Remapped):
         self._seen = 0
         self._last: tuple[int, Any] = (-1, None)
         self._lock = threading.Lock()
-        self.skipped = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process gets what was found so far, but no lock.
@@ -188,7 +203,7 @@ class Readable(Filter):
         super().__init__(parent, bool)
 
     def describe(self) -> str:
-        return f'on_error("skip"): {self.skipped} left out' if self.skipped else 'on_error("skip")'
+        return 'on_error("skip")'
 
     def _kept(self, i: int) -> Any:
         try:

@@ -46,8 +46,10 @@ class Node(ABC):
         parents: the nodes it reads.
         steady: whether every epoch is the same.
         transparent: whether it changes neither elements nor positions.
+        skipped: how many bad records it has left out so far.
     """
 
+    skipped: int = 0
     transparent: bool = False
     parents: tuple[Node, ...] = ()
     steady: bool = True

@@ -38,6 +38,7 @@ class Dataset:
         self._epoch, self._start = 0, None  # type: tuple[int, Any]
         self._pass: Pass | None = None
         self._spec: Any = None
+        self.classes: tuple[str, ...] = ()
 
     # reading
 
@@ -91,6 +92,11 @@ class Dataset:
             self._pass = None
 
     @property
+    def skipped(self) -> int:
+        """How many bad records `on_error="skip"` has left out so far."""
+        return sum(n.skipped for n in chain(self._node))
+
+    @property
     def spec(self) -> Any:
         """What an element is: a tree of `td.Spec`, with Dims where sizes vary. Maps are tried on a few elements.
 
@@ -102,7 +108,7 @@ class Dataset:
         return self._spec
 
     def __repr__(self) -> str:
-        lines = [f"<{type(self).__name__}>", *(f"  {n.describe()}" for n in chain(self._node))]
+        lines = [f"<{type(self).__name__}>", *(_line(node) for node in chain(self._node))]
         try:
             lines.append(f"  each: {self.spec}")
         except TreadleError as e:
@@ -262,7 +268,9 @@ class Dataset:
 
     # order and number
 
-    def shuffle(self: _Self, seed: int = 0, *, buffer: int = 10_000, each_epoch: bool = True) -> _Self:
+    def shuffle(
+        self: _Self, seed: int = 0, *, buffer: int = 10_000, within: int | None = None, each_epoch: bool = True
+    ) -> _Self:
         """A random order, a pure function of (seed, epoch).
 
         With a length, the order is exact and needs no memory, whatever the length. A stream is shuffled through a
@@ -270,6 +278,8 @@ class Dataset:
 
         Args:
             buffer: for streams.
+            within: with a length: shuffle runs of so many elements, and each run in itself. What lies together in a
+                file is then read together: for row groups and compressed chunks that do not all fit into memory.
             each_epoch: a new order each epoch.
 
         >>> sorted(int(x) for x in td.data.from_arrays(np.arange(5)).shuffle())
@@ -278,7 +288,7 @@ class Dataset:
         node = self._inner
         made: Node = streams.StreamShuffle(self._node, _count("shuffle", buffer), seed, each_epoch)
         if isinstance(node, Indexed):
-            made = indexed.Shuffle(node, seed, each_epoch)
+            made = indexed.Shuffle(node, seed, each_epoch, None if within is None else _count("shuffle", within))
         out: _Self = self._then(made)
         return out
 
@@ -604,6 +614,10 @@ def _count(what: str, n: Any, least: int = 1) -> int:
 def _check_function(what: str, function: Any) -> None:
     if not callable(function):
         raise ArgumentError(f"{what} takes a function of an element, not {function!r}")
+
+
+def _line(node: Node) -> str:
+    return f"  {node.describe()}" + (f"  ({node.skipped:,} bad ones left out)" if node.skipped else "")
 
 
 def _signature(node: Node) -> list[str]:
