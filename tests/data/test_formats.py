@@ -1,4 +1,4 @@
-"""Every format: what was written is read, whole, compressed, from anywhere, in processes; damage is told by its place."""
+"""Every format: what was written is read, whole, compressed, from anywhere, in processes; damage is told by place."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
+import typing as _typing
+
 from treadle.data._padding import Padded
 from treadle.data.dataset import Dataset, IndexedDataset, concatenate, interleave, mix
 from treadle.data.dataset import zip_datasets as zip
@@ -12,10 +15,47 @@ from treadle.data.stored import from_hdf5, from_numpy_files
 from treadle.data.tables import from_csv, from_dataframe, from_parquet, from_sql
 from treadle.data.writers import write_parquet, write_tar, write_tfrecord
 
+if _typing.TYPE_CHECKING:
+    from treadle.data.numeric import Discretize, OneHot, Quantiles, Standardize
+    from treadle.data.pictures import Rescale, Resize
+    from treadle.data.texts import Hashing, Vocabulary
+
+# Layers open on first use: worker processes read data and need none of them.
+_LAYERS = {
+    "Discretize": "numeric",
+    "Hashing": "texts",
+    "OneHot": "numeric",
+    "Quantiles": "numeric",
+    "Rescale": "pictures",
+    "Resize": "pictures",
+    "Standardize": "numeric",
+    "Vocabulary": "texts",
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _LAYERS:
+        raise AttributeError(f"treadle.data has no {name!r}")
+    value = globals()[name] = getattr(_importlib.import_module(f"treadle.data.{_LAYERS[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAYERS})
+
+
 __all__ = [
     "Dataset",
+    "Discretize",
+    "Hashing",
     "IndexedDataset",
+    "OneHot",
     "Padded",
+    "Quantiles",
+    "Rescale",
+    "Resize",
+    "Standardize",
+    "Vocabulary",
     "concatenate",
     "from_arrays",
     "from_audio",

@@ -31,7 +31,13 @@ def flatten(tree: Any) -> tuple[list[Any], trees.Structure]:
 def as_column(x: Any) -> Array:
     """An array of what a user gave for a column: array, tensor or list; texts and ragged lists become objects."""
     if isinstance(x, list | tuple):
-        return stack([np.asarray(v) if isinstance(v, list) else v for v in x], "the list", ragged=True)
+        try:
+            array = np.asarray(x)
+        except ValueError:  # ragged
+            array = np.empty(0, object)
+        if array.dtype.kind in "fiub":
+            return array
+        return stack([as_column(v) if isinstance(v, list) else v for v in x], "the list", ragged=True)
     if isinstance(x, Tensor):
         return x.numpy()
     array = np.asarray(x)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from treadle.data._columns import Rows, dense, leaf_at
 from treadle.data._nodes import Indexed, Node, Reader, chain, show_call
 from treadle.data._padding import Padding
 from treadle.data._parallel import Parallel, ParallelMaps, Prefetch
+
+if TYPE_CHECKING:
+    from treadle.data._describing import Description
+    from treadle.data._profiling import Profile
 
 _Self = TypeVar("_Self", bound="Dataset")
 
@@ -106,6 +110,63 @@ class Dataset:
         if self._spec is None:
             self._spec = self._node.spec()
         return self._spec
+
+    # looking
+
+    def describe(self, limit: int | None = 10_000) -> Description:
+        """Counts, ranges, missing values and class balance of the first epoch's elements, leaf by leaf.
+
+        Args:
+            limit: read no more elements than this; None: all.
+
+        >>> print(td.data.from_arrays(x=np.array([1.0, np.nan, 4.0]), y=["a", "b", "a"]).describe())
+        3 elements
+           dtype    shape  least  mean  most  missing  values
+        x  float64  []         1   2.5     4        1
+        y  str      []         1     1     1           2 different; 'a': 2, 'b': 1
+        """
+        from treadle.data._describing import describe
+
+        return describe(self._node, None if limit is None else _count("describe", limit))
+
+    def show(self, count: int = 9) -> Any:
+        """The first elements: a figure of their pictures (matplotlib), or a table where they have none.
+
+        A picture is uint8 or floats in 0..1, `[height, width, 1, 3 or 4]`. In a notebook the figure shows itself;
+        elsewhere `ds.show().savefig("data.png")`.
+
+        Raises:
+            MissingExtraError: there are pictures, and matplotlib is not installed.
+
+        >>> td.data.from_arrays(x=np.eye(2), y=["a", "b"]).show()
+           x         y
+        0  [1., 0.]  'a'
+        1  [0., 1.]  'b'
+        """
+        from treadle.data._describing import show
+
+        return show(self._node, _count("show", count))
+
+    def profile(self, elements: int = 100, step: Callable[[Any], Any] | None = None) -> Profile:
+        """Time each step, and say which is the bottleneck.
+
+        Args:
+            elements: how many are read (of batches: batches), twice.
+            step: what the loop does with each, such as a training step: then it is also said whether the model waits
+                for the data.
+
+        Returns: an object that prints as a table; `steps`, `reading`, `step` have the seconds, `bottleneck` the name.
+
+        >>> import time
+        >>> ds = td.data.from_arrays(np.arange(40)).map(lambda x: time.sleep(0.001) or x).batch(4)
+        >>> ds.profile(5).bottleneck
+        'map(<lambda>, <doctest treadle.data.dataset.Dataset.profile[1]>:1)'
+        >>> ds.profile(5, step=lambda batch: time.sleep(0.1)).bottleneck
+        'the model'
+        """
+        from treadle.data._profiling import profile
+
+        return profile(self._node, _count("profile", elements), step)
 
     def __repr__(self) -> str:
         lines = [f"<{type(self).__name__}>", *(_line(node) for node in chain(self._node))]
