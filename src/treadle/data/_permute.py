@@ -23,9 +23,18 @@ def words(seed: int, *place: int, count: int) -> Array:
     return np.asarray(np.random.Philox(sequence).random_raw(count), np.uint64)
 
 
-def generator(seed: int, *place: int) -> np.random.Generator:
-    """A NumPy generator that belongs to a seed and a place."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed & (2**128 - 1), spawn_key=tuple(place))))
+def generator(seed: int, epoch: int, place: int) -> np.random.Generator:
+    """A NumPy generator of a seed, an epoch and a place: Philox, with these two in its counter's upper half."""
+    counter = np.array([0, 0, place, epoch & _WORD], np.uint64)  # draws count up the lower half
+    return np.random.Generator(np.random.Philox(key=_key(seed), counter=counter))
+
+
+_WORD = 2**64 - 1
+
+
+@functools.lru_cache(maxsize=64)
+def _key(seed: int) -> Array:
+    return np.random.SeedSequence(seed & (2**128 - 1), spawn_key=(_WORD,)).generate_state(2, np.uint64)
 
 
 class Permutation:
