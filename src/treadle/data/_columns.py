@@ -83,6 +83,8 @@ def collate(elements: Sequence[Any], ragged: bool = False) -> Any:
         DataError: they differ in structure.
         ShapeError: a leaf's shapes differ, unless `ragged`.
     """
+    if all(type(e) is np.ndarray for e in elements):
+        return stack(elements, "", ragged)
     first, structure = flatten(elements[0])
     rows = [first]
     for i, element in enumerate(elements[1:], 1):

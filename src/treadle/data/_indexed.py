@@ -125,6 +125,7 @@ class Filter(Remapped):
 
     def __init__(self, parent: Indexed, function: Callable[[Any], Any]) -> None:
         super().__init__(parent)
+        self.columnar = False
         self.function = function
         self._begin()
 
@@ -420,6 +421,7 @@ class Batch(Indexed):
         self.parents, self.parent = (parent,), parent
         self.size, self.drop_last, self.padding = size, drop_last, padding
         self.steady = parent.steady
+        self._plain = False  # whether it is known that no column is ragged
 
     @property
     def length(self) -> int:
@@ -435,8 +437,14 @@ class Batch(Indexed):
 
     def get(self, i: int, epoch: int) -> Any:
         columns = self.parent.take(self.span(i), epoch)
+        if self._plain:
+            return columns
         try:
-            return dense(columns) if self.padding is None else self.padding.settled(self.parent)(columns)
+            if self.padding is None:
+                made = dense(columns)
+                self._plain = self.parent.columnar and made is columns
+                return made
+            return self.padding.settled(self.parent)(columns)
         except ShapeError as e:
             raise self.failed(e, self.where(i, epoch)) from e
 

@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from treadle.core import trees
 from treadle.core.errors import DataError, TreadleError
-from treadle.data._columns import Array, Rows, collate, positions
+from treadle.data._columns import Array, Rows, collate, flatten, positions
 from treadle.data._permute import words
 
 
@@ -99,7 +100,13 @@ def step_failed(number: int, shown: str, error: BaseException, where: str) -> Da
 
 
 class Indexed(Node):
-    """A node with a length, whose elements can be had in any order."""
+    """A node with a length, whose elements can be had in any order.
+
+    Attributes:
+        columnar: whether many elements cost little more than one: they lie in columns.
+    """
+
+    columnar: bool = False
 
     @property
     @abstractmethod
@@ -133,18 +140,35 @@ class Indexed(Node):
 
 
 class IndexReader(Reader):
-    """Elements of an indexed node, one after another."""
+    """Elements of an indexed node, one after another; of columns, many are taken at once."""
+
+    _CHUNK = 64
 
     def __init__(self, node: Indexed, epoch: int, at: int) -> None:
         self.node, self.epoch, self.at = node, epoch, at
         self.length = node.length
+        self._first = self._stop = 0  # the elements whose columns are at hand
+        self._leaves: list[Any] = []
+        self._structure = trees.LEAF
 
     def __next__(self) -> Any:
         if self.at >= self.length:
             raise StopIteration
-        element = self.node.get(self.at, self.epoch)
+        if self.node.columnar:
+            element = self._picked()
+        else:
+            element = self.node.get(self.at, self.epoch)
         self.at += 1
         return element
+
+    def _picked(self) -> Any:
+        if not self._first <= self.at < self._stop:
+            self._first, self._stop = self.at, min(self.at + self._CHUNK, self.length)
+            self._leaves, self._structure = flatten(self.node.take(slice(self._first, self._stop), self.epoch))
+        row = self.at - self._first
+        if self._structure is trees.LEAF:
+            return self._leaves[0][row]
+        return trees.unflatten(self._structure, [x[row] for x in self._leaves])
 
     def state(self) -> int:
         return self.at
@@ -159,7 +183,7 @@ class Remapped(Indexed):
     def __init__(self, parent: Indexed) -> None:
         self.parents = (parent,)
         self.parent = parent
-        self.steady = parent.steady
+        self.steady, self.columnar = parent.steady, parent.columnar
 
     @abstractmethod
     def rows(self, rows: Rows, epoch: int) -> Rows:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from treadle.core.errors import ShapeError
 from treadle.data._columns import collate, count_rows, dense, map_columns
@@ -546,7 +545,7 @@ class Bucket(Stream):
         padding: Padding, longer: str, drop_last: bool, shown: str,
     ) -> None:  # fmt: skip
         super().__init__(parent)
-        self.bounds, self.sizes, self.length = np.asarray(bounds), tuple(sizes), length
+        self.bounds, self.sizes, self.length = list(bounds), tuple(sizes), length
         self.padding, self.longer, self.drop_last, self.shown = padding, longer, drop_last, shown
 
     def describe(self) -> str:
@@ -558,7 +557,7 @@ class Bucket(Stream):
             n = int(self.length(element))
         except Exception as e:
             raise self.failed(e, f"element {number}") from e
-        found = int(np.searchsorted(self.bounds, n))
+        found = bisect.bisect_left(self.bounds, n)
         if found < len(self.bounds):
             return found
         if self.longer == "error":
@@ -569,7 +568,7 @@ class Bucket(Stream):
         return None if self.longer == "drop" else found
 
     def columns(self, which: int, elements: Sequence[Any]) -> Any:
-        bound = int(self.bounds[which]) if which < len(self.bounds) else None
+        bound = self.bounds[which] if which < len(self.bounds) else None
         return self.padding.settled(self.parent)(collate(elements, ragged=True), to=bound)
 
     def read(self, epoch: int, state: Any = None) -> Reader:
