@@ -110,6 +110,8 @@ def _fit(name: str, found: Any, spec: Any) -> Any:
         found = texts
     if isinstance(spec, list):
         return found if isinstance(wants, str) else found.astype(wants.numpy)
+    if len(found) == 1 and (isinstance(spec, str) or not spec.shape):
+        return found[0] if isinstance(spec, str) else spec.dtype.numpy.type(found[0])
     shape = () if isinstance(spec, str) else tuple(n if isinstance(n, int) else -1 for n in spec.shape)
     try:
         shaped = found.reshape(shape)
