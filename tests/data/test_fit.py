@@ -79,3 +79,27 @@ def test_a_stopped_run_goes_on_with_the_very_next_record(stream: bool, at: int, 
     resumed, history = train(data(), epochs=2, checkpoint=checkpoint)
     assert np.array_equal(whole.kernel, resumed.kernel)
     assert len(history.steps) == 14
+
+
+class Bag(td.nn.Module):
+    """The mean of a sequence's embeddings."""
+
+    def __init__(self) -> None:
+        self.embedding, self.dense = td.nn.Embedding(10, 4), td.nn.Dense(1)
+
+    def __call__(self, values: Any, lengths: Any, mask: Any) -> Any:
+        x = td.where(mask[..., None], self.embedding(values), 0.0)
+        return self.dense(td.sum(x, axis=1) / lengths.astype(td.float32)[:, None])
+
+
+def test_a_padded_batch_is_the_arguments_of_the_model() -> None:
+    rng = np.random.default_rng(0)
+    tokens = [rng.integers(0, 10, n).astype(np.int32) for n in rng.integers(1, 9, 64)]
+    share = np.array([[np.mean(t < 5)] for t in tokens], np.float32)
+    ds = td.data.from_arrays(tokens, share).shuffle().padded_batch(16, multiple=4, ragged=[0])
+    model = Bag()
+    history = td.fit(model, ds, loss="mse", optimizer=td.optim.Adam(0.1), epochs=40, verbose=False)
+    assert history["loss"][-1] < 1e-3
+    # The same whatever stands behind the ends, and however far the batch is padded.
+    wide = td.data.from_arrays(tokens, share).padded_batch(64, pad=9, to=20, ragged=[0])[0]
+    assert td.evaluate(model, [wide], loss="mse")["loss"] < 1e-3

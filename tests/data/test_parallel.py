@@ -192,6 +192,13 @@ def test_processes_change_nothing() -> None:
         assert values(streamed) == values(state_at)
 
 
+def test_processes_are_spawned_where_there_is_no_fork_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    chain: Any = numbers(50).map(jobs.noisy, seed=1)
+    with closing(chain.parallel(2, kind="process").batch(7)) as ds:
+        assert values(ds) == values(chain.batch(7))
+
+
 def test_large_arrays_pass_both_ways_at_once() -> None:
     with closing(stream(12).map(jobs.grow).map(jobs.square).parallel(2, kind="process")) as ds:
         for i, x in enumerate(ds):
