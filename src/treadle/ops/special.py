@@ -48,7 +48,7 @@ def _(primals: Any, tangents: Any, out: Tensor) -> Any:
 def _(x: Array) -> Array:
     from scipy import special
 
-    return np.copysign(special.erfinv(x), x)  # SciPy forgets the sign of -0
+    return np.asarray(np.copysign(special.erfinv(x), x))  # SciPy forgets the sign of -0
 
 
 @erfinv.jvp
