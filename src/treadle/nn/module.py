@@ -217,7 +217,7 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def __call__(self: Module, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:  # noqa: N807
-        args = tuple(xp.asarray(a) if isinstance(a, np.ndarray) else a for a in args)
+        args = tuple(xp.asarray(a) if isinstance(a, np.ndarray) and a.dtype.kind not in "OSU" else a for a in args)
         return calls.run(self, inside, args, kwargs, training)
 
     return __call__

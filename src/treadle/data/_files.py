@@ -1,0 +1,217 @@
+"""Files: finding them, opening them wherever they are and however they are compressed, and records inside of them."""
+
+from __future__ import annotations
+
+import bz2
+import glob
+import gzip
+import importlib
+import lzma
+import mmap
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+
+from treadle.core.errors import ArgumentError, DataError, MissingExtraError
+from treadle.data._columns import Array
+from treadle.data._indexed import Readable
+from treadle.data._nodes import Indexed
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def extra(module: str, what: str) -> ModuleType:
+    """Import a package of treadle[data].
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        package = {"PIL": "pillow"}.get(module.partition(".")[0], module.partition(".")[0])
+        raise MissingExtraError(f'{what} needs {package}: pip install "treadle[data]"') from e
+
+
+def find(paths: Paths, what: str) -> list[str]:
+    """Files by name, glob or list of these, in order of their names; URLs through fsspec ("s3://…", "memory://…").
+
+    Raises:
+        DataError: there is no such file.
+    """
+    given = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    if not given:
+        raise ArgumentError(f"{what}: no files were given")
+    found: list[str] = []
+    for path in [os.fspath(p) for p in given]:
+        if is_url(path):
+            filesystem, inside = extra("fsspec.core", what).url_to_fs(path)
+            names = sorted(filesystem.glob(inside)) if glob.has_magic(inside) else [inside]
+            matches = [filesystem.unstrip_protocol(n) for n in names if filesystem.exists(n)]
+        else:
+            matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
+            matches = [m for m in matches if os.path.isfile(m)]
+        if not matches:
+            here = "" if is_url(path) or os.path.isabs(path) else f" (looked for from {os.getcwd()})"
+            raise DataError(f"{what}: there is no file {path}{here}")
+        found += matches
+    return found
+
+
+def is_url(path: str) -> bool:
+    return "://" in path
+
+
+def show(path: str) -> str:
+    return path if is_url(path) else os.path.basename(path)
+
+
+def show_files(files: Sequence[str]) -> str:
+    return show(files[0]) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """A file to read bytes from, decompressed if its name ends in .gz, .bz2, .xz, .zst or .lz4."""
+    suffix = os.path.splitext(path)[1].lower()
+    raw: Any = extra("fsspec", f"reading {path}").open(path, "rb").open() if is_url(path) else path
+    if suffix in _OPENERS:
+        return _OPENERS[suffix](raw, "rb")
+    if suffix in (".zst", ".lz4"):
+        arrow = extra("pyarrow", f"reading {path}")
+        return arrow.CompressedInputStream(raw, {".zst": "zstd", ".lz4": "lz4"}[suffix])
+    return raw if is_url(path) else open(path, "rb")
+
+
+def is_plain(path: str) -> bool:
+    """Whether a file can be mapped into memory as it is."""
+    return not is_url(path) and os.path.splitext(path)[1].lower() not in (*_OPENERS, ".zst", ".lz4")
+
+
+def read_bytes(path: str) -> bytes:
+    """All of a file.
+
+    Raises:
+        DataError: it cannot be read, or what is compressed is damaged.
+    """
+    try:
+        with open_bytes(path) as file:
+            return file.read()
+    except (OSError, EOFError, lzma.LZMAError, ValueError) as e:
+        raise DataError(f"{path} cannot be read: {e}") from e
+
+
+class Blob:
+    """The bytes of a file: mapped into memory, or in memory when it is compressed or remote. Opened on use."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._data: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_data": None}
+
+    @property
+    def data(self) -> Any:
+        if self._data is None:
+            if not is_plain(self.path):
+                self._data = read_bytes(self.path)
+            else:
+                try:
+                    with open(self.path, "rb") as file:
+                        size = os.fstat(file.fileno()).st_size
+                        self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+                except OSError as e:
+                    raise DataError(f"{self.path} cannot be read: {e}") from e
+        return self._data
+
+    def __getitem__(self, span: slice) -> bytes:
+        return bytes(self.data[span])
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+BAD = -1  # where a record should end that is damaged
+
+
+class RecordFiles(Indexed):
+    """Records that lie in files one behind another. Where each begins is found out by one pass over the file."""
+
+    def __init__(self, files: list[str], shown: str) -> None:
+        self.files, self.shown = files, shown
+        self.blobs = [Blob(f) for f in files]
+        self._spans: list[tuple[Array, Array]] | None = None
+        self._ends: Array = np.empty(0, np.int64)
+
+    @abstractmethod
+    def scan(self, blob: Blob) -> tuple[Array, Array]:
+        """Where each record begins and ends; BAD as the end of one that is damaged."""
+
+    @abstractmethod
+    def parse(self, blob: Blob, start: int, stop: int) -> Any:
+        """The element that a record is. Any exception makes it a bad record."""
+
+    def describe(self) -> str:
+        return f"{self.shown}({show_files(self.files)})"
+
+    def spans(self) -> list[tuple[Array, Array]]:
+        if self._spans is None:
+            spans = [self.scan(b) for b in self.blobs]
+            self._ends = np.cumsum([len(s) for s, _ in spans])
+            self._spans = spans
+        return self._spans
+
+    @property
+    def length(self) -> int:
+        self.spans()
+        return int(self._ends[-1])
+
+    def place(self, i: int) -> tuple[int, int]:
+        """The file and the record's number in it."""
+        self.spans()
+        k = int(np.searchsorted(self._ends, i, side="right"))
+        return k, i - (int(self._ends[k - 1]) if k else 0)
+
+    def get(self, i: int, epoch: int) -> Any:
+        k, j = self.place(i)
+        starts, stops = self.spans()[k]
+        try:
+            return self.parse(self.blobs[k], int(starts[j]), int(stops[j]))
+        except Exception as e:
+            raise self.failed(e, self.where(i, epoch)) from e
+
+    def where(self, i: int, epoch: int) -> str:
+        k, j = self.place(i)
+        return f"{self.files[k]}, record {j}, byte {int(self.spans()[k][0][j])}"
+
+
+def with_errors(node: Indexed, on_error: str, what: str) -> Indexed:
+    """The node, or those of its elements that can be made.
+
+    Raises:
+        ArgumentError: neither "raise" nor "skip".
+    """
+    if on_error not in ("raise", "skip"):
+        raise ArgumentError(f'{what}(on_error={on_error!r}): "raise" or "skip"')
+    return Readable(node) if on_error == "skip" else node
+
+
+def class_folders(folder: str | PathLike[str], suffixes: Sequence[str], what: str) -> tuple[list[str], list[str]]:
+    """Files and the folders below `folder` in which they are: names of classes. All below one folder have no class.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    root = Path(folder)
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    if not files:
+        raise DataError(f"{what}: there are no files with {', '.join(suffixes)} in {root}")
+    names = [p.relative_to(root).parts[0] if len(p.relative_to(root).parts) > 1 else "" for p in files]
+    return [str(p) for p in files], names

@@ -1,0 +1,617 @@
+"""Steps of streams: what can only be read from the front. A reader's state says how to go on with the next element."""
+
+from __future__ import annotations
+
+import bisect
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from treadle.core.errors import ShapeError
+from treadle.data._columns import collate, count_rows, dense, map_columns
+from treadle.data._indexed import mix_block
+from treadle.data._nodes import Node, Reader, all_steady, show_call
+from treadle.data._padding import Padding
+from treadle.data._permute import generator, words
+
+_WORDS = 1024
+
+
+class Stream(Node):
+    """A step that reads one parent."""
+
+    def __init__(self, parent: Node) -> None:
+        self.parents: tuple[Node, ...] = (parent,)
+        self.parent = parent
+        self.steady = parent.steady
+
+
+class StreamReader(Reader):
+    """A reader that reads the parent's reader and counts what it has given."""
+
+    def __init__(self, node: Stream, epoch: int, state: Any) -> None:
+        self.epoch = epoch
+        self.at = state["at"] if state else 0
+        self.inner = node.parent.read(epoch, state["of"] if state else None)
+
+    def __next__(self) -> Any:
+        element = self.make()
+        self.at += 1
+        return element
+
+    @abstractmethod
+    def make(self) -> Any:
+        """The next element."""
+
+    def state(self) -> Any:
+        return {"at": self.at, "of": self.inner.state()}
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class StreamMap(Stream):
+    """`function(element)`, or `function(element, rng)`."""
+
+    def __init__(self, parent: Node, function: Callable[..., Any], seed: int | None = None) -> None:
+        super().__init__(parent)
+        self.function, self.seed = function, seed
+        self.steady = parent.steady and seed is None
+
+    def describe(self) -> str:
+        return show_call("map", self.function, seed=self.seed)
+
+    def apply(self, element: Any, at: int, epoch: int) -> Any:
+        return call_map(self.function, self.seed, element, at, epoch, self)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _MapReader(self, epoch, state)
+
+    def samples(self, count: int) -> list[Any]:
+        return [self.apply(x, i, 0) for i, x in enumerate(self.parent.samples(count))]
+
+
+def call_map(function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any) -> Any:
+    """The function of a map; `step` makes the error if it fails."""
+    try:
+        return function(element) if seed is None else function(element, generator(seed, epoch, at))
+    except Exception as e:
+        raise step.failed(e, f"element {at}") from e
+
+
+class _MapReader(StreamReader):
+    def __init__(self, node: StreamMap, epoch: int, state: Any) -> None:
+        super().__init__(node, epoch, state)
+        self.node = node
+
+    def make(self) -> Any:
+        return self.node.apply(next(self.inner), self.at, self.epoch)
+
+    def skip(self, n: int) -> None:
+        self.inner.skip(n)
+        self.at += n
+
+
+class StreamFilter(Stream):
+    """The elements that a function keeps."""
+
+    def __init__(self, parent: Node, function: Callable[[Any], Any]) -> None:
+        super().__init__(parent)
+        self.function = function
+
+    def describe(self) -> str:
+        return show_call("filter", self.function)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _FilterReader(self, epoch, state)
+
+
+class _FilterReader(StreamReader):
+    def __init__(self, node: StreamFilter, epoch: int, state: Any) -> None:
+        super().__init__(node, epoch, state)
+        self.node = node
+
+    def make(self) -> Any:
+        while True:
+            element = next(self.inner)
+            try:
+                keep = self.node.function(element)
+            except Exception as e:
+                raise self.node.failed(e, f"the element after {self.at} that were kept") from e
+            if keep:
+                return element
+
+
+class FlatMap(Stream):
+    """All that `function(element)` gives, element by element."""
+
+    def __init__(self, parent: Node, function: Callable[[Any], Iterable[Any]]) -> None:
+        super().__init__(parent)
+        self.function = function
+
+    def describe(self) -> str:
+        return show_call("flat_map", self.function)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _FlatMapReader(self, epoch, state)
+
+
+class _FlatMapReader(Reader):
+    """The state is the parent's before the present element, and how many of its parts were given."""
+
+    def __init__(self, node: FlatMap, epoch: int, state: Any) -> None:
+        self.node = node
+        self.inner = node.parent.read(epoch, state["of"] if state else None)
+        self.number = state["number"] if state else 0
+        self.given, self.parts = 0, iter(())  # type: tuple[int, Any]
+        self.before = self.inner.state()
+        if state and state["given"]:
+            self._open()
+            for _ in range(state["given"]):
+                next(self.parts)
+            self.given = state["given"]
+
+    def _open(self) -> None:
+        self.before = self.inner.state()
+        element = next(self.inner)
+        self.number += 1
+        try:
+            self.parts, self.given = iter(self.node.function(element)), 0
+        except Exception as e:
+            raise self.node.failed(e, f"element {self.number - 1}") from e
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                part = next(self.parts)
+            except StopIteration:
+                self._open()
+                continue
+            except Exception as e:
+                raise self.node.failed(e, f"part {self.given} of element {self.number - 1}") from e
+            self.given += 1
+            return part
+
+    def state(self) -> Any:
+        if not self.given:
+            return {"of": self.inner.state(), "number": self.number, "given": 0}
+        return {"of": self.before, "number": self.number - 1, "given": self.given}
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class StreamSlice(Stream):
+    """The elements start, start + step, … below stop."""
+
+    def __init__(self, parent: Node, start: int, stop: int | None, step: int, shown: str) -> None:
+        super().__init__(parent)
+        self.start, self.stop, self.step, self.shown = start, stop, step, shown
+
+    def describe(self) -> str:
+        return self.shown
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _SliceReader(self, epoch, state)
+
+
+class _SliceReader(StreamReader):
+    """`at` counts the parent's elements."""
+
+    def __init__(self, node: StreamSlice, epoch: int, state: Any) -> None:
+        super().__init__(node, epoch, state)
+        self.node = node
+
+    def make(self) -> Any:
+        node = self.node
+        gap = node.start - self.at if self.at < node.start else (node.start - self.at) % node.step
+        if node.stop is not None and self.at + gap >= node.stop:
+            raise StopIteration
+        if gap:
+            self.inner.skip(gap)
+            self.at += gap
+        return next(self.inner)
+
+
+class StreamRepeat(Stream):
+    """The parent's epochs, several or without end; each is its own epoch."""
+
+    def __init__(self, parent: Node, count: int | None) -> None:
+        super().__init__(parent)
+        self.count = count
+
+    def describe(self) -> str:
+        return "repeat()" if self.count is None else f"repeat({self.count})"
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _RepeatReader(self, epoch, state)
+
+
+class _RepeatReader(Reader):
+    def __init__(self, node: StreamRepeat, epoch: int, state: Any) -> None:
+        self.node, self.epoch = node, epoch
+        self.turn = state["turn"] if state else 0
+        self.inner = self._open(state["of"] if state else None)
+        self.empty = not state
+
+    def _open(self, state: Any = None) -> Reader:
+        # Without end, the next epoch of this one cannot begin behind the last turn: a stride that no one reaches.
+        stride = (1 << 32) if self.node.count is None else self.node.count
+        return self.node.parent.read(self.epoch * stride + self.turn, state)
+
+    def __next__(self) -> Any:
+        while self.node.count is None or self.turn < self.node.count:
+            try:
+                element = next(self.inner)
+            except StopIteration:
+                self.inner.close()
+                self.turn += 1
+                if self.empty:
+                    raise  # repeating nothing would never end
+                self.empty = True
+                self.inner = self._open()
+                continue
+            self.empty = False
+            return element
+        raise StopIteration
+
+    def state(self) -> Any:
+        return {"turn": self.turn, "of": self.inner.state()}
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Merged(Node):
+    """A step that reads several parents."""
+
+    def __init__(self, parents: Sequence[Node]) -> None:
+        self.parents = tuple(parents)
+        self.steady = all_steady(parents)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__.removeprefix('Stream').lower()}({len(self.parents)} datasets)"
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _MergedReader(self, epoch, state)
+
+    @abstractmethod
+    def step(self, reader: _MergedReader) -> Any:
+        """The next element of the readers; StopIteration after the last."""
+
+
+class _MergedReader(Reader):
+    """`turn` counts steps, `ended` says which parents are through."""
+
+    def __init__(self, node: Merged, epoch: int, state: Any) -> None:
+        self.node, self.epoch = node, epoch
+        self.turn = state["turn"] if state else 0
+        self.ended = list(state["ended"]) if state else [False] * len(node.parents)
+        states = state["of"] if state else [None] * len(node.parents)
+        self.inner = [p.read(epoch, s) for p, s in zip(node.parents, states, strict=True)]
+
+    def __next__(self) -> Any:
+        return self.node.step(self)
+
+    def state(self) -> Any:
+        return {"turn": self.turn, "ended": list(self.ended), "of": [r.state() for r in self.inner]}
+
+    def close(self) -> None:
+        for reader in self.inner:
+            reader.close()
+
+
+class StreamZip(Merged):
+    """Tuples of one element of each, until one has ended."""
+
+    def step(self, reader: _MergedReader) -> Any:
+        return tuple([next(r) for r in reader.inner])  # a list: StopIteration must not meet a generator
+
+
+class StreamConcatenate(Merged):
+    """One after another."""
+
+    def step(self, reader: _MergedReader) -> Any:
+        while reader.turn < len(reader.inner):
+            try:
+                return next(reader.inner[reader.turn])
+            except StopIteration:
+                reader.turn += 1
+        raise StopIteration
+
+
+class StreamInterleave(Merged):
+    """Turn by turn; those that have ended are passed over."""
+
+    def step(self, reader: _MergedReader) -> Any:
+        while not all(reader.ended):
+            which = reader.turn % len(reader.inner)
+            reader.turn += 1
+            if not reader.ended[which]:
+                try:
+                    return next(reader.inner[which])
+                except StopIteration:
+                    reader.ended[which] = True
+        raise StopIteration
+
+
+class StreamMix(Merged):
+    """By weight, in random order, until one of them has ended."""
+
+    def __init__(self, parents: Sequence[Node], weights: Any, seed: int) -> None:
+        super().__init__(parents)
+        self.weights, self.seed, self.steady = weights, seed, False
+
+    def describe(self) -> str:
+        return show_call("mix", weights=[round(float(w), 6) for w in self.weights], seed=self.seed)
+
+    def step(self, reader: _MergedReader) -> Any:
+        block, place = divmod(reader.turn, _WORDS)
+        which = int(mix_block(self.weights, self.seed, reader.epoch, block)[place])
+        element = next(reader.inner[which])
+        reader.turn += 1
+        return element
+
+
+class Backlog:
+    """Reads a parent for a step that holds elements back, and can say later which these are.
+
+    Its state is a position of the parent before the oldest element that is held, and the numbers of those that are:
+    going on reads from there and leaves the others out. So a buffer of any size is resumed exactly, and no element
+    has to be written into a checkpoint.
+    """
+
+    _EVERY = 64  # how often a position is noted down
+
+    def __init__(self, node: Node, epoch: int, state: Any) -> None:
+        self.inner = node.read(epoch, state["of"] if state else None)
+        self.count = state["first"] if state else 0
+        self.marks: deque[tuple[int, Any]] = deque([(self.count, self.inner.state())])
+        self.held: dict[int, Any] = {}
+        wanted = set(state["held"]) if state else set()
+        while state and self.count < state["count"]:
+            if self.count in wanted:
+                self.held[self.count] = next(self.inner)
+            else:
+                self.inner.skip(1)
+            self.count += 1
+
+    def next(self) -> int:
+        """Read an element; it is held under the number returned."""
+        if self.count - self.marks[-1][0] >= self._EVERY:
+            oldest = next(iter(self.held), self.count)
+            self.marks.append((self.count, self.inner.state()))
+            while len(self.marks) > 1 and self.marks[1][0] <= oldest:
+                self.marks.popleft()
+        self.held[self.count] = next(self.inner)
+        self.count += 1
+        return self.count - 1
+
+    def give(self, number: int) -> Any:
+        return self.held.pop(number)
+
+    def state(self) -> Any:
+        if not self.held:
+            return {"of": self.inner.state(), "first": self.count, "count": self.count, "held": []}
+        oldest = next(iter(self.held))
+        first, of = next(m for m in reversed(self.marks) if m[0] <= oldest)
+        return {"of": of, "first": first, "count": self.count, "held": list(self.held)}
+
+
+class StreamShuffle(Stream):
+    """A buffer of elements from which the next is drawn at random."""
+
+    def __init__(self, parent: Node, buffer: int, seed: int, each_epoch: bool) -> None:
+        super().__init__(parent)
+        self.buffer, self.seed, self.each_epoch = buffer, seed, each_epoch
+        self.steady = parent.steady and not each_epoch
+
+    def describe(self) -> str:
+        return show_call("shuffle", buffer=self.buffer, seed=self.seed, each_epoch=None if self.each_epoch else False)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _ShuffleReader(self, epoch, state)
+
+
+class _ShuffleReader(Reader):
+    def __init__(self, node: StreamShuffle, epoch: int, state: Any) -> None:
+        self.node, self.epoch = node, epoch if node.each_epoch else 0
+        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
+        self.slots: list[int] = list(state["slots"]) if state else []
+        self.at, self.ended = (state["at"] if state else 0), False
+        self._drawn: tuple[int, Any] = (-1, None)
+
+    def __next__(self) -> Any:
+        while not self.ended and len(self.slots) < self.node.buffer:
+            try:
+                self.slots.append(self.log.next())
+            except StopIteration:
+                self.ended = True
+        if not self.slots:
+            raise StopIteration
+        block, place = divmod(self.at, _WORDS)
+        if self._drawn[0] != block:
+            self._drawn = block, words(self.node.seed, self.epoch, block, count=_WORDS)
+        chosen = int(self._drawn[1][place]) % len(self.slots)
+        self.slots[chosen], self.slots[-1] = self.slots[-1], self.slots[chosen]
+        self.at += 1
+        return self.log.give(self.slots.pop())
+
+    def state(self) -> Any:
+        return {"at": self.at, "slots": list(self.slots), "log": self.log.state()}
+
+    def close(self) -> None:
+        self.log.inner.close()
+
+
+class StreamBatch(Stream):
+    """Columns of `size` consecutive elements; padded where that is asked for."""
+
+    def __init__(self, parent: Node, size: int, drop_last: bool, padding: Padding | None = None) -> None:
+        super().__init__(parent)
+        self.size, self.drop_last, self.padding = size, drop_last, padding
+
+    def describe(self) -> str:
+        name, more = ("batch", {}) if self.padding is None else ("padded_batch", self.padding.shown())
+        return show_call(name, self.size, drop_last=self.drop_last or None, **more)
+
+    def columns(self, elements: Sequence[Any], at: int) -> Any:
+        try:
+            columns = collate(elements, ragged=True)
+            if self.padding is None:
+                return dense(columns)
+            return self.padding.settled(self.parent)(columns)
+        except ShapeError as e:
+            raise self.failed(e, f"batch {at}") from e
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _BatchReader(self, epoch, state)
+
+    def samples(self, count: int) -> list[Any]:
+        """The first batches, and a shorter one, as the last may be: what maps make of them shows which size varies."""
+        found = super().samples(count)
+        rows = count_rows(found[0]) if found else 0
+        if rows > 1 and not self.drop_last:
+            found.append(map_columns(lambda c: c[: rows - 1], found[0]))
+        return found
+
+    def spec(self) -> Any:
+        from treadle.data._spec import batched
+
+        size: Any = self.size if self.drop_last else "batch"
+        inner = self.parent.spec()
+        return batched(inner, size) if self.padding is None else self.padding.settled(self.parent).spec(inner, size)
+
+
+class _BatchReader(StreamReader):
+    def __init__(self, node: StreamBatch, epoch: int, state: Any) -> None:
+        super().__init__(node, epoch, state)
+        self.node = node
+
+    def make(self) -> Any:
+        elements = [x for _, x in zip(range(self.node.size), self.inner, strict=False)]
+        if not elements or (self.node.drop_last and len(elements) < self.node.size):
+            raise StopIteration
+        return self.node.columns(elements, self.at)
+
+
+class StreamWindow(Stream):
+    """Columns of `size` consecutive elements from every `stride`-th on."""
+
+    def __init__(self, parent: Node, size: int, stride: int) -> None:
+        super().__init__(parent)
+        self.size, self.stride = size, stride
+
+    def describe(self) -> str:
+        return show_call("window", self.size, stride=self.stride)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _WindowReader(self, epoch, state)
+
+
+class _WindowReader(Reader):
+    """`due` is the number of the next window's first element."""
+
+    def __init__(self, node: StreamWindow, epoch: int, state: Any) -> None:
+        self.node = node
+        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
+        self.due = state["due"] if state else 0
+
+    def __next__(self) -> Any:
+        end = self.due + self.node.size
+        while self.log.count < end:
+            number = self.log.next()
+            if number < self.due:
+                self.log.give(number)
+        window = dense(collate([self.log.held[i] for i in range(self.due, end)], ragged=True))
+        self.due += self.node.stride
+        for number in [n for n in self.log.held if n < self.due]:
+            self.log.give(number)
+        return window
+
+    def state(self) -> Any:
+        return {"due": self.due, "log": self.log.state()}
+
+    def close(self) -> None:
+        self.log.inner.close()
+
+
+class Bucket(Stream):
+    """Batches of elements of similar length, padded to the bound of their bucket."""
+
+    def __init__(
+        self, parent: Node, bounds: Sequence[int], sizes: Sequence[int], length: Callable[[Any], int],
+        padding: Padding, longer: str, drop_last: bool, shown: str,
+    ) -> None:  # fmt: skip
+        super().__init__(parent)
+        self.bounds, self.sizes, self.length = list(bounds), tuple(sizes), length
+        self.padding, self.longer, self.drop_last, self.shown = padding, longer, drop_last, shown
+
+    def describe(self) -> str:
+        return self.shown
+
+    def bucket(self, element: Any, number: int) -> int | None:
+        """The bucket of an element; None if it is left out."""
+        try:
+            n = int(self.length(element))
+        except Exception as e:
+            raise self.failed(e, f"element {number}") from e
+        found = bisect.bisect_left(self.bounds, n)
+        if found < len(self.bounds):
+            return found
+        if self.longer == "error":
+            error = ShapeError(
+                f"its length is {n}, and the last bound {self.bounds[-1]}. Add a bound, or longer='drop' or 'pad'"
+            )
+            raise self.failed(error, f"element {number}")
+        return None if self.longer == "drop" else found
+
+    def columns(self, which: int, elements: Sequence[Any]) -> Any:
+        bound = self.bounds[which] if which < len(self.bounds) else None
+        return self.padding.settled(self.parent)(collate(elements, ragged=True), to=bound)
+
+    def read(self, epoch: int, state: Any = None) -> Reader:
+        return _BucketReader(self, epoch, state)
+
+    def spec(self) -> Any:
+        return self.padding.settled(self.parent).spec(self.parent.spec(), "batch")
+
+
+class _BucketReader(Reader):
+    def __init__(self, node: Bucket, epoch: int, state: Any) -> None:
+        self.node = node
+        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
+        count = len(node.bounds) + 1
+        self.buckets: list[list[int]] = [list(b) for b in state["buckets"]] if state else [[] for _ in range(count)]
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                number = self.log.next()
+            except StopIteration:
+                return self._rest()
+            which = self.node.bucket(self.log.held[number], number)
+            if which is None:
+                self.log.give(number)
+                continue
+            self.buckets[which].append(number)
+            if len(self.buckets[which]) == self.node.sizes[which]:
+                return self._give(which)
+
+    def _rest(self) -> Any:
+        """What is left in the buckets when the parent has ended, the shortest first."""
+        for which, bucket in enumerate(self.buckets):
+            if bucket and not self.node.drop_last:
+                return self._give(which)
+        raise StopIteration
+
+    def _give(self, which: int) -> Any:
+        numbers, self.buckets[which] = self.buckets[which], []
+        return self.node.columns(which, [self.log.give(n) for n in numbers])
+
+    def state(self) -> Any:
+        return {"buckets": [list(b) for b in self.buckets], "log": self.log.state()}
+
+    def close(self) -> None:
+        self.log.inner.close()

@@ -1,0 +1,93 @@
+"""Datasets of files that are one element each: pictures and sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from treadle.core.errors import ArgumentError, ShapeError
+from treadle.data._files import Paths, class_folders, extra, find, with_errors
+from treadle.data._media import IMAGES, AudioFiles, ImageFiles
+from treadle.data.dataset import IndexedDataset
+
+
+def from_images(
+    paths: Paths, labels: Any = None, *, mode: str = "RGB", size: tuple[int, int] | None = None, on_error: str = "raise"
+) -> IndexedDataset:
+    """Pictures as uint8 `[height, width, channels]`, or `(picture, label)`.
+
+    Args:
+        paths: a folder, with all pictures below it (those in sub-folders get the sub-folder's number as label); or a
+            name, glob, URL, or list of them, such as a table's column.
+        labels: one for each file.
+        mode: "RGB", "L" (grey) or "RGBA"; pictures of other modes are converted.
+        size: (height, width) to which each is resized (bilinear); JPEGs are decoded at the scale that suits it.
+        on_error: "raise", or "skip": leave out what is no picture; `skipped` counts it.
+
+    Returns: with sub-folders, `ds.classes` are their names, sorted.
+
+    Raises:
+        DataError: no files; when it is read, one that is no picture, by its name.
+        MissingExtraError: pillow is not installed.
+
+    >>> import PIL.Image
+    >>> for name in ("cat", "dog"):
+    ...     os.makedirs(f"pets/{name}")
+    ...     PIL.Image.new("RGB", (4, 3), "red").save(f"pets/{name}/1.png")
+    >>> ds = td.data.from_images("pets")
+    >>> ds.classes, ds.spec
+    (('cat', 'dog'), (u8[3,4,3], i64[]))
+    """
+    extra("PIL.Image", "from_images")
+    if mode not in ("RGB", "L", "RGBA"):
+        raise ArgumentError(f'from_images(mode={mode!r}): "RGB", "L" or "RGBA"')
+    files, found, classes = _files(paths, labels, IMAGES, "from_images")
+    return _dataset(ImageFiles(files, found, mode, size), classes, on_error, "from_images")
+
+
+def from_audio(
+    paths: Paths, labels: Any = None, *, rate: int | None = None, mono: bool = True, on_error: str = "raise"
+) -> IndexedDataset:
+    """Sound of WAVE files (PCM or float) as float32 in -1..1, `[time]`, or `(sound, label)`.
+
+    Args:
+        rate: samples a second that each file must have; None: any.
+        mono: the mean of the channels; else `[time, channels]`.
+        paths, labels, on_error: as for `from_images`.
+
+    Raises:
+        DataError: no files; when it is read, one that is no WAVE file, is cut short or has another rate, by its name.
+
+    >>> import wave
+    >>> with wave.open("tone.wav", "wb") as f:
+    ...     f.setparams((1, 2, 8000, 0, "NONE", ""))
+    ...     f.writeframes(np.array([0, 16384, -32768], np.int16).tobytes())
+    >>> td.data.from_audio("tone.wav")[0]
+    array([ 0. ,  0.5, -1. ], dtype=float32)
+    """
+    files, found, classes = _files(paths, labels, (".wav",), "from_audio")
+    return _dataset(AudioFiles(files, found, rate, mono), classes, on_error, "from_audio")
+
+
+def _files(paths: Paths, labels: Any, suffixes: Sequence[str], what: str) -> tuple[list[str], Any, tuple[str, ...]]:
+    """Files, labels, and the classes' names."""
+    if isinstance(paths, str | PathLike) and os.path.isdir(paths):
+        files, names = class_folders(paths, suffixes, what)
+        if labels is None and any(names):
+            classes = tuple(sorted(set(names)))
+            return files, np.array([classes.index(n) for n in names]), classes
+    else:
+        files = find([str(p) for p in paths] if not isinstance(paths, str | PathLike) else paths, what)
+    if labels is not None and len(labels) != len(files):
+        raise ShapeError(f"{what}: {len(files)} files and {len(labels)} labels; one for each file is needed")
+    return files, None if labels is None else np.asarray(labels), ()
+
+
+def _dataset(node: Any, classes: tuple[str, ...], on_error: str, what: str) -> IndexedDataset:
+    dataset = IndexedDataset(with_errors(node, on_error, what))
+    dataset.classes = classes
+    return dataset

@@ -1,0 +1,64 @@
+"""Datasets of arrays in files."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from treadle.core.errors import ArgumentError
+from treadle.data._files import Paths, extra, find
+from treadle.data._indexed import Concatenate
+from treadle.data._stored import HDF5, MappedFiles
+from treadle.data.dataset import IndexedDataset
+
+
+def from_numpy_files(paths: Paths | None = None, /, **named: Paths) -> IndexedDataset:
+    """Rows of .npy files, which are mapped into memory: only what is asked for is read.
+
+    Args:
+        paths: a name, glob or list: files one after another.
+        named: the same for each leaf of the elements; the k-th files of all belong together.
+
+    Raises:
+        DataError: no such file, one that is damaged or holds Python objects.
+        ArgumentError: different numbers of files.
+        ShapeError: files that belong together have different lengths.
+
+    >>> np.save("x.npy", np.eye(3)), np.save("y.npy", np.arange(3))
+    (None, None)
+    >>> td.data.from_numpy_files(x="x.npy", y="y.npy").batch(2)[1]
+    {'x': array([[0., 0., 1.]]), 'y': array([2])}
+    """
+    if (paths is None) == (not named):
+        raise ArgumentError("from_numpy_files takes files, or named files: from_numpy_files(x=…, y=…)")
+    given = {"": paths} if paths is not None else dict(named)
+    files = {name: find(p, "from_numpy_files") for name, p in given.items() if p is not None}
+    counts = {name: len(f) for name, f in files.items()}
+    if len(set(counts.values())) > 1:
+        raise ArgumentError(f"from_numpy_files: as many files of each are needed, and there are {counts}")
+    nodes = [MappedFiles(list(files), [[f] for f in shard]) for shard in zip(*files.values(), strict=True)]
+    return IndexedDataset(nodes[0] if len(nodes) == 1 else Concatenate(nodes))
+
+
+def from_hdf5(path: str | PathLike[str], name: str | None = None, /, **named: str) -> IndexedDataset:
+    """Rows of datasets in an HDF5 file; only what is asked for is read.
+
+    Args:
+        name: the path of one dataset in the file.
+        named: the paths of several, by the elements' leaves: `from_hdf5("d.h5", x="images", y="labels")`.
+
+    Raises:
+        DataError: no such file; when it is read, a damaged one.
+        ArgumentError (when it is read): no such dataset.
+        MissingExtraError: h5py is not installed.
+
+    >>> import h5py
+    >>> with h5py.File("d.h5", "w") as f:
+    ...     f["images"], f["labels"] = np.zeros((3, 2, 2)), np.arange(3)
+    >>> td.data.from_hdf5("d.h5", x="images", y="labels")[2]["y"]
+    np.int64(2)
+    """
+    extra("h5py", "from_hdf5")
+    if (name is None) == (not named):
+        raise ArgumentError('from_hdf5 takes one dataset or named ones: from_hdf5(path, x="images", y="labels")')
+    (file,) = find(path, "from_hdf5")[:1]
+    return IndexedDataset(HDF5(file, {"": name} if name is not None else named))
