@@ -204,3 +204,23 @@ def test_empty_arrays():
     assert out[1].tolist() == [0.0] * 4
     out = f(td.zeros((3, 0)))
     assert out[3].tolist() == [[0.0] * 3] * 3
+
+
+def test_a_wrong_index_ends_a_loop_that_would_run_for_ever():
+    """Held inside its axis, the index would find a positive number again and again."""
+
+    def in_condition(x):
+        return td.while_loop(lambda i: x[i] > 0, lambda i: i + 1, td.asarray(0))
+
+    def in_body(x):
+        return td.while_loop(lambda s: s[1] > 0, lambda s: (s[0] + 1, x[s[0]]), (td.asarray(0), x[0]))
+
+    for f in (in_condition, in_body):
+        messages = []
+        for backend in ("reference", "native"):
+            with pytest.raises(OutOfRangeError) as e:
+                td.compile(f, backend=backend)(td.ones(4))
+            messages.append(str(e.value))
+        assert messages[0] == messages[1]
+    bounded = td.compile(lambda x: td.while_loop(lambda i: x[i] > 0, lambda i: i + 1, td.asarray(0), max_steps=4))
+    assert bounded(td.ones(4)).item() == 4  # after the last step the condition is not asked

@@ -116,22 +116,52 @@ def _either(body: Graph, before: Var) -> tuple[Var, list[Node]]:
 
 
 def _while(node: Node) -> tuple[list[Node], Var | None]:
+    """A wrong index ends the loop: with the element at hand instead of the missing one it might never end."""
     p: dict[str, Any] = node.params
     body, in_body = guard_indices(p["body"])
     condition, in_condition = guard_indices(p["condition"])
-    if in_condition:  # the answer of a wrong index stops the loop no sooner: it counts as it is
-        condition = condition.with_outputs(condition.outputs[:-1])
-    if not in_body:
+    if not (in_body or in_condition):
         return [node], None
     before = Var(FLAG)
-    after, nodes = _either(body, before)
-    new_body = Graph(body.name, [*body.inputs, before], [*body.nodes, *nodes], [*body.outputs[:-1], after])
-    unused = Var(FLAG)
-    new_condition = Graph(condition.name, [*condition.inputs, unused], condition.nodes, condition.outputs)
+    if in_body:
+        after, nodes = _either(body, before)
+        new_body = Graph(body.name, [*body.inputs, before], [*body.nodes, *nodes], [*body.outputs[:-1], after])
+    else:
+        new_body = Graph(body.name, [*body.inputs, before], body.nodes, [*body.outputs, before])
+    wrong = Var(FLAG)
+    new = Nodes(condition.nodes[-1] if condition.nodes else node)
+    stop: Atom = new.add("or_", wrong, condition.outputs[1]) if in_condition else wrong
+    going = new.add("and_", condition.outputs[0], new.add("not_", stop))
+    new_condition = Graph(condition.name, [*condition.inputs, wrong], [*condition.nodes, *new.made], [going])
     flag = Var(FLAG)
     params = {**p, "body": new_body, "condition": new_condition}
     outs = [*node.outputs, flag]
-    return [Node(node.primitive, [*node.inputs, FALSE], params, outs, node.source, node.scope)], flag
+    loop = Node(node.primitive, [*node.inputs, FALSE], params, outs, node.source, node.scope)
+    if not in_condition:
+        return [loop], flag
+    # What the condition found wrong at last is not in the carry: ask again, of the carry that it ended with.
+    asked, (answer,) = _copied(condition, [*node.inputs[: p["condition_consts"]], *node.outputs], condition.outputs[1:])
+    last = Nodes(node)
+    total = last.add("or_", flag, answer)
+    return [loop, *asked, *last.made], total
+
+
+def _copied(graph: Graph, inputs: Sequence[Atom], outputs: Sequence[Atom]) -> tuple[list[Node], list[Atom]]:
+    """The nodes that some values of a graph need, of these inputs, and the values."""
+    needed = {a for a in outputs if isinstance(a, Var)}
+    chosen: list[Node] = []
+    for node in reversed(graph.nodes):
+        if not needed.isdisjoint(node.outputs):
+            chosen.append(node)
+            needed.update(a for a in node.inputs if isinstance(a, Var))
+    env: dict[Var, Atom] = dict(zip(graph.inputs, inputs, strict=True))
+    nodes = []
+    for node in reversed(chosen):
+        made = [Var(v.spec) for v in node.outputs]
+        given = [env.get(a, a) if isinstance(a, Var) else a for a in node.inputs]
+        nodes.append(Node(node.primitive, given, node.params, made, node.source, node.scope))
+        env.update(zip(node.outputs, made, strict=True))
+    return nodes, [env.get(a, a) if isinstance(a, Var) else a for a in outputs]
 
 
 def _cond(node: Node) -> tuple[list[Node], Var | None]:

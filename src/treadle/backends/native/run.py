@@ -132,7 +132,7 @@ class _Layout:
         for k, (item, extra) in enumerate(steps):
             self.labels.append(item)
             self._step(k, item, extra)
-        for k, (item, _) in enumerate(steps):
+        for k, (item, _) in reversed([*enumerate(steps)]):  # inner loops first: they add to the cells of outer ones
             if isinstance(item, Repeat):
                 self._cells(k, item)
         at = len(self.words)
