@@ -22,7 +22,8 @@ demo: environment ## train a small convolutional network on handwritten digits; 
 test: environment ## lint, format, types, import contracts, tests, doctests of sources and pages
 	@$(PY) tools/check.py
 
-test-all: environment ## the same, with the tests marked slow
+test-all: ## the same, with the tests marked slow and those that compare with PyTorch
+	@$(PYTHON) tools/environment.py oracles
 	@$(PY) tools/check.py --slow
 
 lint: environment ## ruff's rules, formatting and the import contracts

@@ -2,7 +2,7 @@
 
 Run by make with any Python ≥ 3.11; needs nothing but the standard library. It does nothing when the environment already
 agrees with pyproject.toml's `[build-system]` and `[project]` tables: the settings of ruff, mypy and pytest may change
-without an installation.
+without an installation. Arguments are names of further extras: `python tools/environment.py oracles`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,15 @@ def wanted() -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def ready(digest: str) -> bool:
-    """Whether the environment is there, starts, and was installed for `digest`."""
-    if not STAMP.is_file() or STAMP.read_text().strip() != digest:
-        return False
-    return starts()
+def ready(digest: str, extras: set[str]) -> bool:
+    """Whether the environment is there, starts, and was installed for `digest` with at least these extras."""
+    return stamped(digest) >= {"dev", *extras} and starts()
+
+
+def stamped(digest: str) -> set[str]:
+    """The extras that were installed for `digest`."""
+    words = STAMP.read_text().split() if STAMP.is_file() else []
+    return set(words[1:]) if words[:1] == [digest] else set()
 
 
 def starts() -> bool:
@@ -67,28 +71,30 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def install(digest: str) -> None:
+def install(digest: str, extras: set[str]) -> None:
     """Creates the environment if it is missing or broken, installs into it, and stamps it last."""
     if not starts():
         shutil.rmtree(VENV, ignore_errors=True)
         print(f"creating {VENV.relative_to(ROOT)} with Python {sys.version.split()[0]}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+    names = sorted({"dev", *extras} | stamped(digest))
     STAMP.unlink(missing_ok=True)
     print("installing treadle (editable) and its development tools", flush=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, "--editable", ".[dev]"], cwd=ROOT, check=True)
-    STAMP.write_text(digest + "\n")
+    subprocess.run([*pip, "--editable", f".[{','.join(names)}]"], cwd=ROOT, check=True)
+    STAMP.write_text(" ".join([digest, *names]) + "\n")
 
 
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - make may have found an older python3 than the one we need
         print(f"treadle needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
         return 1
+    extras = set(sys.argv[1:])
     with only_one():
         digest = wanted()
-        if not ready(digest):
+        if not ready(digest, extras):
             try:
-                install(digest)
+                install(digest, extras)
             except subprocess.CalledProcessError as error:
                 print(f"could not set up .venv: exit code {error.returncode} of {' '.join(map(str, error.cmd))}")
                 return 1
