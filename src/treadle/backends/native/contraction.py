@@ -32,6 +32,7 @@ CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines 
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
 READ = 30  # operations that take as long as reading an element, where each is used once
+ROW, VECTOR = 0.16, 0.1  # cycles that an element of x and a vector of y cost beyond their multiply-adds, as measured
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -74,6 +75,14 @@ class Schedule:
     @property
     def tiles(self) -> int:
         return -(-self.tile.extent // self.height)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether y's panel is larger than the first cache, so that its vectors had better be asked for early."""
+        if self.height == 1 or not self.inner or self.inner[-1].extent < 16:
+            return False
+        panel = prod(a.extent for a in self.inner) * self.width * self.product.y.dtype.numpy.itemsize
+        return panel > host().l1 // 2
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -243,8 +252,9 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
     def time(height: int, wide: int) -> float:
         def one(h: int, w: int) -> float:
-            # cycles: multiply-adds; loads; their latency; bringing y's vectors from the second level of the cache
-            return max(h * w / 2, (h + w) / 2, 4.0, 1.7 * w)
+            # cycles: multiply-adds, and what each operand adds to them; loads; the latency of a sum;
+            # bringing y's vectors from the second level of the cache
+            return max(h * w / 2 + ROW * h + VECTOR * w, (h + w) / 2, 4.0, 1.7 * w)
 
         whole_rows, rest_rows = divmod(rows, height)
         whole, rest = divmod(vectors, wide)
@@ -363,7 +373,7 @@ def _grid(s: Schedule, wanted: int) -> tuple[int, int]:
     if wanted == 1:
         return 1, 1
     # A task's rows of x are read again for each panel: they have to stay in the second cache beside everything else.
-    rows = host().l2 // 8 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
+    rows = host().l2 // 2 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
     fewest = min(s.tiles, -(-s.tiles * s.height // max(rows, s.height)))
 
     def cost(a: int, b: int) -> float:

@@ -10,6 +10,8 @@ from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
+AHEAD = 8  # rounds of the innermost sum for which y's vectors are asked for in advance
+
 
 def write_product(s: Schedule, name: str, target: Target) -> Function:
     """The function `void name(ptr args, i64 begin, i64 end)` for the tasks begin … end - 1; args are x, y, out."""
@@ -163,6 +165,8 @@ class _Writer:
         for v in range(vectors):
             place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
             columns.append(self._load(place, mask if v == vectors - 1 else None))
+            if s.fetches:
+                self._fetch(f.pointer(place, integer(AHEAD * s.inner[-1].y), self.kind))
         out = list(sums)
         for r in range(rows):
             place = f.pointer(self.x, f.binary("add", x, integer(r * s.tile.x)), self.kind)
@@ -188,6 +192,12 @@ class _Writer:
         zero = f.splat(constant(0.0, self.kind), lanes)
         name = f"llvm.masked.load.{suffix(self.kind, lanes)}.p0"
         return f.call(name, self.kind, lanes, place, integer(self.align, "i32"), mask, zero)
+
+    def _fetch(self, place: Value) -> None:
+        """Ask for what is read some rounds later; beyond the end of memory that is no fault."""
+        f = self.f
+        f.declared["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
+        f.do(f"call void @llvm.prefetch.p0({place}, i32 0, i32 3, i32 1)")
 
     def _store(self, value: Value, place: Value, mask: Value | None) -> None:
         f, lanes = self.f, self.s.lanes
