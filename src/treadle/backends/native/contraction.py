@@ -28,6 +28,7 @@ PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
+STRETCH = 32  # columns of a panel from which on a row of it fills lines of the cache by itself
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
@@ -308,6 +309,11 @@ def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, .
     return tuple(outer), tuple(inner)
 
 
+def _chunk(summed: int) -> int:
+    """How many sums of one narrow panel are written in a row, so that whole lines of the cache are complete."""
+    return next((n for n in (16, 12, 8, 10, 14, 20, 24, 32) if summed % n == 0), 1)
+
+
 def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
     """y copied panel by panel: [batch and other columns, panel, sums, width], the last panel filled up with zeros."""
     lane = next(a for a in product.columns if a == lane)
@@ -318,19 +324,25 @@ def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKern
     shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
     steps = ix.row_major(shape)
     buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
-    loops = tuple(map(LoopVar, shape))
+    chunk = _chunk(shape[-2]) if lane.y == 1 and sums and width < STRETCH else 1
+    loops = tuple(map(LoopVar, (*shape[:-2], shape[-2] // chunk, width)))
+    within = LoopVar(chunk)
     table = Table()
     source = [*others, Axis(panels, y=lane.y * width), *sums, replace(lane)]
     place = ix.constant(product.begins[1])
     target = ix.ZERO
     for v, a, step in zip(loops, source, steps, strict=True):
-        place = place + ix.of(v) * a.y
-        target = target + ix.of(v) * step
+        counter = ix.of(v) * chunk + ix.of(within) if v is loops[-2] and chunk > 1 else ix.of(v)
+        place = place + counter * a.y
+        target = target + counter * step
     column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
     inside = Condition(column, 0, lane.extent - 1)
     value = table.add(Load(product.y, place, () if inside.always else (inside,)))
-    real = [v for v in loops if v.extent != 1]
-    kernel = LoopKernel(tuple(real[:-1]), tuple(real[-1:]), (Write(buffer, target, value),), ("pack",))
+    panel, inner = loops[len(others)], loops[-1]
+    inside_rows = (panel, within, inner) if lane.y == 1 else (inner,)  # as the source lies in memory, if it can be
+    outer = tuple(v for v in loops[:-1] if v.extent != 1 and v not in inside_rows)
+    across = tuple(v for v in inside_rows if v.extent != 1 or v is inner)
+    kernel = LoopKernel(outer, across, (Write(buffer, target, value),), ("pack",))
     known = dict(zip(map(id, others), steps, strict=False))
     sum_steps = steps[len(others) + 1 : -1]
 
