@@ -86,6 +86,11 @@ class Schedule:
         return panel > host().l1 // 2
 
     @property
+    def fetches_output(self) -> bool:
+        """Whether the output is larger than the first cache, so that a tile's place in it had better be asked for early."""
+        return self.height > 1 and self.product.out.bytes > host().l1 // 2
+
+    @property
     def counts(self) -> tuple[int, ...]:
         """What tasks are made of: rounds of the other axes, tiles, panels."""
         return (*(a.extent for a in self.others), self.tiles, self.panels)

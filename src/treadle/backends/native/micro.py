@@ -138,6 +138,10 @@ class _Writer:
             places.append(
                 [f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)]
             )
+        if s.fetches_output:
+            for row_places in places:
+                for place in row_places:
+                    self._fetch(place, write=True)
         sums = [zero] * (rows * vectors)
         if first is not None:
             again = f.binary("xor", first, integer(1, "i1"))
@@ -193,11 +197,11 @@ class _Writer:
         name = f"llvm.masked.load.{suffix(self.kind, lanes)}.p0"
         return f.call(name, self.kind, lanes, place, integer(self.align, "i32"), mask, zero)
 
-    def _fetch(self, place: Value) -> None:
-        """Ask for what is read some rounds later; beyond the end of memory that is no fault."""
+    def _fetch(self, place: Value, write: bool = False) -> None:
+        """Ask for what is read or written some time later; beyond the end of memory that is no fault."""
         f = self.f
         f.declared["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
-        f.do(f"call void @llvm.prefetch.p0({place}, i32 0, i32 3, i32 1)")
+        f.do(f"call void @llvm.prefetch.p0({place}, i32 {int(write)}, i32 3, i32 1)")
 
     def _store(self, value: Value, place: Value, mask: Value | None) -> None:
         f, lanes = self.f, self.s.lanes
