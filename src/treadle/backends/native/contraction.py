@@ -304,13 +304,16 @@ def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, .
         axis = outer.pop()
         total *= axis.extent
         inner.insert(0, axis)
-    if not inner and outer:
+    if outer and 2 * total <= most:
         axis = outer.pop()
-        block = next((b for b in range(most, most // 2, -1) if axis.extent % b == 0), None)
-        if block is None:
-            return tuple(outer), (axis,)  # prime-like lengths are summed in one go
-        inner = [replace(axis, extent=block)]
-        outer.append(Axis(axis.extent // block, axis.x * block, axis.y * block, 0))
+        block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
+        if block > 1:
+            inner.insert(0, replace(axis, extent=block))
+            axis = Axis(axis.extent // block, axis.x * block, axis.y * block, 0)
+        if block > 1 or inner:
+            outer.append(axis)
+        else:
+            inner = [axis]  # prime-like lengths are summed in one go
     return tuple(outer), tuple(inner)
 
 
