@@ -26,6 +26,9 @@ STREAMS = 8  # the same for a matrix and a vector: rows that are read side by si
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
+MANY = (
+    256  # rows from which on even a y with its columns side by side is copied: the copy's vectors lie on lines' borders
+)
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 STRETCH = 32  # columns of a panel from which on a row of it fills lines of the cache by itself
@@ -138,7 +141,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     columns = prod(a.extent for a in product.columns)
     packs = []
     far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
-    padded = lane.y != 1 or far
+    padded = lane.y != 1 or far or (rows >= MANY and lane.extent > lanes)
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
         if lane.y != 1 and rows <= 2:
