@@ -90,7 +90,7 @@ class Schedule:
 
     @property
     def fetches_output(self) -> bool:
-        """Whether the output is larger than the first cache, so that a tile's place in it had better be asked for early."""
+        """Whether the output is larger than the first cache, so that a tile's place in it is to be asked for early."""
         return self.height > 1 and self.product.out.bytes > host().l1 // 2
 
     @property
