@@ -26,9 +26,7 @@ STREAMS = 8  # the same for a matrix and a vector: rows that are read side by si
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
-MANY = (
-    256  # rows from which on even a y with its columns side by side is copied: the copy's vectors lie on lines' borders
-)
+MANY = 256  # rows from which on any y is copied, so that its vectors lie on lines' borders
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 STRETCH = 32  # columns of a panel from which on a row of it fills lines of the cache by itself
