@@ -1,0 +1,8 @@
+"""TensorBoard: write runs, log `fit`, read runs back. The command `treadle board` shows them."""
+
+from __future__ import annotations
+
+from treadle.board.reading import Run, Series, read
+from treadle.board.writer import Writer
+
+__all__ = ["Run", "Series", "Writer", "read"]
