@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from treadle.board.log import Log
 from treadle.board.reading import Run, Series, read
 from treadle.board.writer import Writer
 
-__all__ = ["Run", "Series", "Writer", "read"]
+__all__ = ["Log", "Run", "Series", "Writer", "read"]
