@@ -59,7 +59,9 @@ class EventFile:
 
     def _guarded(self, act: Any) -> None:
         if self.is_closed:
-            raise SaveError(f"this writer of {self.folder} is closed: make another td.board.Writer({str(self.folder)!r})")
+            raise SaveError(
+                f"this writer of {self.folder} is closed: make another td.board.Writer({str(self.folder)!r})"
+            )
         if os.getpid() != self._process:
             raise SaveError(
                 f"this writer of {self.folder} belongs to another process, and its thread did not come along in the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,19 @@ class Drawing:
         self._taken.add(candidate)
         return candidate
 
+    def fused(self, names: Iterable[str], stored: Collection[str]) -> list[str]:
+        """These boxes, and those before them whose results no kernel leaves: they are computed where they are used."""
+        boxes = {box.name: box for box in self.boxes}
+        found: dict[str, None] = dict.fromkeys(names)
+        ahead = list(found)
+        while ahead:
+            for arrow in boxes[ahead.pop()].inputs:
+                source = arrow.partition(":")[0]
+                if source in boxes and boxes[source].node is not None and source not in stored and source not in found:
+                    found[source] = None
+                    ahead.append(source)
+        return list(found)
+
     def graph_def(self) -> Any:
         """The picture as TensorBoard reads it."""
         proto = tensorboard("compat.proto.graph_pb2").GraphDef()
@@ -190,25 +203,27 @@ def step_stats(drawing: Drawing, profile: Any) -> Any:
     seconds: dict[str, float] = defaultdict(float)
     memory: dict[str, int] = defaultdict(int)
     parts: dict[str, list[str]] = defaultdict(list)
-    find, found = _Finder(drawing), False
-    for kernel, time in zip(profile.kernels, profile.times, strict=True):
-        if kernel.is_container:
-            continue
-        used = {a for node in kernel.nodes for a in node.inputs if isinstance(a, Var)}
-        names = [find(node) for node in kernel.nodes]
-        found = found or any(names)
-        known = [n for n in names if n] or ["(other)"]  # copies, and what the compiler has made of its own
-        for name in known:
-            seconds[name] += time / len(known)
+    find = _Finder(drawing)
+    steps = [(k, t, [(n, find(n)) for n in k.nodes]) for k, t in _kernels(profile)]
+    stored = {name for _, _, nodes in steps for _, name in nodes if name is not None}
+    for kernel, time, nodes in steps:
+        names = drawing.fused(dict.fromkeys(name for _, name in nodes if name is not None), stored)
+        for name in names or ["(other)"]:  # copies, and what the compiler has made of its own
+            seconds[name] += time / max(len(names), 1)
             parts[name].append(kernel.name)
-        for node, name in zip(kernel.nodes, names, strict=True):
-            memory[name or "(other)"] += sum(_bytes(v.spec) for v in node.outputs if v not in used)
-    if not found:
+        for node, box in nodes:
+            memory[box or "(other)"] += sum(_bytes(v.spec) for v in node.outputs)
+    if not stored:
         raise ArgumentError(
             f"the profile of {getattr(profile, 'name', 'a function')} fits no operation of the graph {drawing.name}: "
             "take both of the same function and arguments"
         )
     return _metadata(seconds, memory, parts)
+
+
+def _kernels(profile: Any) -> list[tuple[Any, float]]:
+    pairs = zip(profile.kernels, profile.times, strict=True)
+    return [(k, t) for k, t in pairs if not k.is_container]  # those of loops contain what is inside of them
 
 
 def _metadata(seconds: dict[str, float], memory: dict[str, int], parts: dict[str, list[str]]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from treadle.board import _pictures
 from treadle.board._extra import tensorboard
 from treadle.board._summaries import numbers
 from treadle.core.errors import ArgumentError, SaveError, ShapeError
-from treadle.core.stateful import Stateful
 from treadle.nn.calls import observed
 from treadle.nn.embedding import Embedding
+from treadle.nn.module import Module
 from treadle.train._files import write_whole
 
 Array = np.ndarray[Any, Any]
@@ -135,7 +135,7 @@ def _register(path: Path, proto: Any, info: Any) -> None:
 
 def layer_output(model: Any, x: Any, layer: str, batch_size: int) -> Array:
     """What a layer gives for each row, `[n, d]`; without rows, an embedding's table. See `Writer.layer_embedding`."""
-    if not isinstance(model, Stateful) or not hasattr(model, "modules"):
+    if not isinstance(model, Module):
         raise ArgumentError(f"layer_embedding takes a td.nn.Module, not {type(model).__name__}")
     if x is None:
         return _table(model, layer)
@@ -144,13 +144,20 @@ def layer_output(model: Any, x: Any, layer: str, batch_size: int) -> Array:
     rows: list[Array] = []
     for begin in range(0, len(x), batch_size):
         seen: dict[str, Any] = {}
-        with observed(lambda module, scope, output, seen=seen: seen.setdefault(scope, output)):
+        with observed(_noted(seen)):
             model(x[begin : begin + batch_size], training=False)
         if layer not in seen:
             raise ArgumentError(f"the model calls no layer {layer!r}. There are {', '.join(n for n in seen if n)}")
         out = np.asarray(seen[layer])
         rows.append(out.reshape(len(out), -1))
     return np.concatenate(rows)
+
+
+def _noted(seen: dict[str, Any]) -> Callable[[Module, str, Any], None]:
+    def note(module: Module, scope: str, output: Any) -> None:
+        seen.setdefault(scope, output)
+
+    return note
 
 
 def _table(model: Any, layer: str) -> Array:
@@ -164,4 +171,3 @@ def _table(model: Any, layer: str) -> Array:
         )
     (table,) = found.parameters().values()
     return np.asarray(table)
-

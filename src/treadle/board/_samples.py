@@ -29,7 +29,7 @@ def write(writer: Writer, context: Context, count: int) -> None:
         captions = [g if g == t else f"{g} ({t})" for g, t in zip(guesses, truths, strict=True)]
         words = f"{kind}; where it differs, what it should be stands in brackets"
         low, high = float(np.nanmin(x)), float(np.nanmax(x))
-        usual = x.dtype == np.uint8 or (0 <= low and high <= 1)
+        usual = x.dtype == np.uint8 or (low >= 0 and high <= 1)
         span = None if usual else (low, high if high > low else low + 1)
         writer.image(
             "predictions", x if x.ndim == 4 else x[..., None], context.step,
@@ -45,7 +45,13 @@ def _said(answer: Array, y: Array) -> tuple[list[str], list[str], str]:
     n = len(y)
     if np.issubdtype(y.dtype, np.integer) and y.size == n and answer.ndim == 2 and answer.shape[1] > 1:
         return [str(k) for k in answer.argmax(1)], [str(k) for k in y.ravel()], "the class of the largest score"
-    if y.ndim == 2 and y.shape == answer.shape and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all():
+    if (
+        y.ndim == 2
+        and y.shape == answer.shape
+        and y.shape[1] > 1
+        and np.isin(y, (0, 1)).all()
+        and (y.sum(1) == 1).all()
+    ):
         return [str(k) for k in answer.argmax(1)], [str(k) for k in y.argmax(1)], "the class of the largest score"
     return _numbers(answer), _numbers(y), "the prediction"
 

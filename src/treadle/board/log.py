@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from treadle import random
 from treadle.board import _samples
 from treadle.board._extra import tensorboard
@@ -92,13 +90,16 @@ class Log(Callback):
         self.writer: Writer | None = None
         self.run = ""  # the name of the folder of this run, once it has begun
         self._examine: Callable[..., Any] | None = None
+        self._rows, self._due = 0, False  # examples since the clock started; whether histograms are due
+        self._since: float | None = None
+        self._usual: int | None = None  # rows of the first batch
 
     def reset(self) -> None:
         if self.writer is not None:
             self.writer.close()
         self.writer, self.run, self._examine = None, "", None
-        self._rows, self._since, self._due = 0, None, bool(self.histograms)
-        self._usual: int | None = None
+        self._rows, self._since, self._usual = 0, None, None
+        self._due = bool(self.histograms)
 
     def state(self) -> dict[str, Any]:
         return {"run": self.run}
@@ -115,7 +116,9 @@ class Log(Callback):
         self.writer = Writer(self.folder / self.run, resume_at=context.step + 1 if resumed else None)
         context.tell(f"Logging to {self.folder / self.run}; to look at it: treadle board {self.folder}")
         self.writer.hparams({**_settings(context), **self.hparams})
-        if not resumed:
+        if resumed:
+            self._due = False
+        else:
             self._graphs(context, self.writer)
             if self.histograms:
                 self._parameters(context, self.writer)
@@ -131,7 +134,7 @@ class Log(Callback):
         if context.step % self.every == 0 or context.step == 1:
             self._numbers(context)
         self._due = self._due or (self.histograms > 0 and context.step % self.histograms == 0)
-        # A batch of another size, as the last of an epoch is, would be traced and compiled for itself: wait for the next.
+        # A batch of another size, as the last of an epoch is, would be compiled for itself: wait for the next.
         if self._due and rows == self._usual:
             self._due = False
             self._histograms(context)
@@ -184,7 +187,7 @@ class Log(Callback):
         if context.loss_function is not None:
             x = context.step_arguments[2]
             writer.graph(graph_of(lambda model, x: call_model(model, x, training=False))(context.model, x))
-        function = context.step_function
+        function: Any = context.step_function
         if hasattr(function, "graph"):  # compiled
             measured = _profile(function)(*context.step_arguments) if self.profile else None
             writer.graph(function.graph(*context.step_arguments), tag="training step", profile=measured)
@@ -257,8 +260,8 @@ def _settings(context: Context) -> dict[str, Any]:
         found["schedule"] = getattr(rate, "__name__", type(rate).__name__)
     if context.loss_function is not None:
         found["loss"] = getattr(context.loss_function, "__name__", type(context.loss_function).__name__)
-    found["parameters"] = int(sum(np.prod(x.shape, dtype=int) for x in context.model.parameters().values()))
-    return found | context.settings
+    found["parameters"] = sum(x.numpy().size for x in context.model.parameters().values())
+    return {**found, **context.settings}
 
 
 def as_log(board: Any) -> Log:

@@ -136,7 +136,9 @@ def _collected(folder: Path, events: Iterator[Any]) -> Run:
             elif plugin in _DECODE:
                 entries = found.setdefault(plugin, {}).setdefault(value.tag, [])
                 entries.append((event.step, event.wall_time, value.tensor))
-    kinds = {kind: {tag: _series(plugin, e) for tag, e in found.get(plugin, {}).items() if e} for plugin, kind in _KINDS}
+    kinds = {
+        kind: {tag: _series(plugin, e) for tag, e in found.get(plugin, {}).items() if e} for plugin, kind in _KINDS
+    }
     made = None if graph is None else tensorboard("compat.proto.graph_pb2").GraphDef.FromString(graph)
     return Run(folder, **kinds, hparams=hparams, graph=made)
 
@@ -191,4 +193,3 @@ def _hparams(content: bytes) -> dict[str, Any]:
     return {
         k: getattr(v, v.WhichOneof("kind") or "null_value") for k, v in sorted(data.session_start_info.hparams.items())
     }
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -36,14 +36,17 @@ def find(folders: Iterable[str | PathLike[str]]) -> list[Path]:
     return list(found)
 
 
-def names(paths: Sequence[Path]) -> dict[Path, str]:
+def names(paths: Sequence[Path], given: Mapping[Path, str] | None = None) -> dict[Path, str]:
     """The shortest end of each path that no other has: `a/x/train`, `a/y/train`, `b/z` → `x/train`, `y/train`, `z`.
 
     A run inside of another one's folder is called by that one's name and the path from there, as TensorBoard does.
+    Names that are given already stay, and no other becomes the same.
     """
     roots = [p for p in paths if not any(q in p.parents for q in paths)]
-    found: dict[Path, str] = {}
+    found: dict[Path, str] = {p: n for p, n in (given or {}).items() if p in roots}
     for path in roots:
+        if path in found:
+            continue
         others = [p.parts for p in roots if p != path]
         parts = path.parts[1:] or path.parts  # without the drive
         for k in range(1, len(parts) + 1):
@@ -51,8 +54,13 @@ def names(paths: Sequence[Path]) -> dict[Path, str]:
             # No name may be the beginning of another: the link folder would have to be a link and a folder.
             if any(other[-k:] == end for other in others) or _clashes("/".join(end), found.values()):
                 continue
+            found[path] = "/".join(end)
             break
-        found[path] = "/".join(end)
+        else:  # a path that is the end of another, near the root of the disk
+            name = "_".join(parts)
+            while _clashes(name, found.values()):
+                name += "_"
+            found[path] = name
     for path in paths:
         if path not in found:
             root = next(r for r in roots if r in path.parents)

@@ -55,7 +55,9 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def flush(self) -> None:
@@ -214,7 +216,9 @@ class Writer:
             pictures = _pictures.captioned(pictures, captions)
         if grid:
             pictures = _pictures.grid_of(pictures, None if grid is True else grid)
-        self._add_pngs(tag, [_pictures.png(p) for p in pictures], pictures.shape[2], pictures.shape[1], step, description)
+        self._add_pngs(
+            tag, [_pictures.png(p) for p in pictures], pictures.shape[2], pictures.shape[1], step, description
+        )
 
     def figure(self, tag: str, figures: Any, step: int, *, dpi: int = 100, description: str = "") -> None:
         """A matplotlib figure, or a list of them. Nothing is closed: `plt.close(figure)` frees one made by pyplot.
@@ -257,12 +261,12 @@ class Writer:
 
         Args:
             values: by name: numbers, texts, truth values.
-            name: of the trial; runs of one name are shown as one. None: the folder's.
+            name: of the trial; runs of one name are shown as one. None: the folder's whole path.
 
         Raises:
             ArgumentError: a value is something else.
         """
-        self._add(0, _summaries.hparams_start(values, name or self.folder.resolve().name))
+        self._add(0, _summaries.hparams_start(values, name or self.folder.resolve().as_posix()))
 
     def finished(self, success: bool = True) -> None:
         """The end of a run with `hparams`: the table shows when, and whether it succeeded."""
@@ -275,8 +279,8 @@ class Writer:
             graph: a `td.Graph`: `td.graph(model)(x)`, or `compiled.graph(*args)`.
             tag: a name to choose it by, when a run has several. None: the graph of the run, shown at first.
             profile: what `td.profile(f)(*args)` measured, of the same function and arguments: the page's "compute
-                time" and "memory" colours. The time of a kernel is shared equally by the operations that were fused
-                into it; memory is what an operation's result takes that a kernel leaves.
+                time" and "memory" colours. The time of a kernel is shared equally by the operations that are fused in
+                it, in whole microseconds; memory is that of results which a kernel leaves, so fused ones have none.
 
         Raises:
             ArgumentError: it is no graph; or a profile fits none of its operations.
