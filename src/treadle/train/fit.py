@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
+from treadle.core import registry
 from treadle.core.errors import ArgumentError
 from treadle.train._building import require_model
 from treadle.train._words import refuse_unknown
@@ -38,6 +39,7 @@ def fit(
     shuffle: bool = True,
     verbose: Any = None,
     checkpoint: Checkpoint | str | PathLike[str] | None = None,
+    board: Any = None,
     resume: bool = True,
     compile: Compile = True,
     nan: str = "stop",
@@ -67,6 +69,8 @@ def fit(
         shuffle: a new order each epoch: a pure function of (seed, epoch). Arrays only.
         verbose: None: a progress bar on a terminal, lines elsewhere; "bar", "lines"; False: nothing.
         checkpoint: a folder, or a `td.train.Checkpoint`, which says when to save.
+        board: a folder for runs, "runs", to log this one in for TensorBoard (`treadle board runs` shows it); or a
+            `td.board.Log`, which says what and how often.
         resume: go on from the newest complete checkpoint, if there is one: bit by bit as if the run had not stopped.
             Batches of an iterable that were already used are read and skipped, unless it has `state()` and
             `restore(state)`.
@@ -137,7 +141,7 @@ def fit(
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),
         metrics=measures,
-        callbacks=[as_callback(c) for c in callbacks],
+        callbacks=[as_callback(c) for c in callbacks] + ([] if board is None else [registry.board_log(board)]),
         progress=make_progress(verbose),
         settings=settings,
     ).run()
