@@ -179,6 +179,12 @@ class RecordFiles(Indexed):
         k = int(np.searchsorted(self._ends, i, side="right"))
         return k, i - (int(self._ends[k - 1]) if k else 0)
 
+    def _places(self, rows: Array) -> tuple[Array, Array]:
+        """Of many elements the files, and the records' numbers in them."""
+        self.spans()
+        k = np.searchsorted(self._ends, rows, side="right")
+        return k, rows - np.concatenate([[0], self._ends])[k]
+
     def get(self, i: int, epoch: int) -> Any:
         k, j = self.place(i)
         starts, stops = self.spans()[k]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from treadle.core.errors import DataError, ShapeError
-from treadle.data._columns import Array, Rows, dense, join, map_columns, positions
+from treadle.data._columns import Array, Rows, collate, dense, join, map_columns, positions
 from treadle.data._nodes import Indexed, Reader, Remapped, all_steady, show_call
 from treadle.data._padding import Padding
 from treadle.data._permute import generator, permutation, words
@@ -32,7 +32,18 @@ class Map(Indexed):
         return show_call("map", self.function, seed=self.seed)
 
     def get(self, i: int, epoch: int) -> Any:
-        element = self.parent.get(i, epoch)
+        return self.apply(self.parent.get(i, epoch), i, epoch)
+
+    def elements(self, start: int, stop: int, epoch: int) -> Iterator[Any]:
+        for i, element in enumerate(self.parent.elements(start, stop, epoch), start):
+            yield self.apply(element, i, epoch)
+
+    def take(self, rows: Rows, epoch: int) -> Any:
+        if not isinstance(rows, slice):
+            return super().take(rows, epoch)
+        return collate(list(self.elements(rows.start, rows.stop, epoch)), ragged=True)
+
+    def apply(self, element: Any, i: int, epoch: int) -> Any:
         try:
             if self.seed is None:
                 return self.function(element)
@@ -125,7 +136,7 @@ class Filter(Remapped):
 
     def __init__(self, parent: Indexed, function: Callable[[Any], Any]) -> None:
         super().__init__(parent)
-        self.columnar = False
+        self.columnar = self.rigid = False
         self.function = function
         self._begin()
 
@@ -442,7 +453,7 @@ class Batch(Indexed):
         try:
             if self.padding is None:
                 made = dense(columns)
-                self._plain = self.parent.columnar and made is columns
+                self._plain = self.parent.rigid and made is columns
                 return made
             return self.padding.settled(self.parent)(columns)
         except ShapeError as e:
