@@ -30,7 +30,7 @@ NAMES = {"torch": "DataLoader", "tf": "tf.data", "grain": "Grain", "hf": "HF dat
 WORKLOADS = {
     "images": "60,000 28x28 uint8 pictures in memory, shuffled, batches of 128 as float32 in 0..1",
     "csv": "a CSV file of 50,000 rows of 20 floats and a label, read, shuffled, batches of 128",
-    "parquet": "a Parquet file of 200,000 such rows, read, shuffled, batches of 128",
+    "parquet": "a Parquet file of 60,000 such rows, read, shuffled, batches of 128",
     "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32",
     "ragged": "20,000 sequences of 5 to 127 tokens, shuffled, padded batches of 128 with lengths, in four buckets "
     "(DataLoader, Grain and HF have no buckets: their batches are padded to the longest)",
@@ -56,7 +56,7 @@ def prepare(what: str, folder: Path) -> None:
         import pyarrow
         from pyarrow import csv, parquet
 
-        n = 50_000 if what == "csv" else 200_000
+        n = 50_000 if what == "csv" else 60_000
         columns = {f"f{i}": rng.standard_normal(n).astype(np.float32) for i in range(20)}
         table = pyarrow.table({**columns, "y": rng.integers(0, 2, n)})
         if what == "csv":

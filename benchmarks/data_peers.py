@@ -273,7 +273,7 @@ def tf(what: str, folder: Path) -> Variants:
         ragged = f.RaggedTensor.from_row_lengths(values, lengths)
 
         def buckets() -> Any:
-            ds = f.data.Dataset.from_tensor_slices(ragged).shuffle(len(lengths))
+            ds = f.data.Dataset.range(len(lengths)).shuffle(len(lengths)).map(lambda i: ragged[i], auto)
             return ds.bucket_by_sequence_length(
                 lambda v: f.shape(v)[0], [b + 1 for b in BOUNDS], [BATCH] * (len(BOUNDS) + 1)
             ).map(lambda v: (v, f.math.count_nonzero(v, 1)), auto)

@@ -12,7 +12,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import IO, Any
 
@@ -209,15 +209,31 @@ def with_errors(node: Indexed, on_error: str, what: str) -> Indexed:
     return Readable(node) if on_error == "skip" else node
 
 
+def is_folder(path: Any) -> bool:
+    """Whether a name, or a URL, is that of a folder."""
+    if not isinstance(path, str | PathLike):
+        return False
+    name = os.fspath(path)
+    if not is_url(name):
+        return os.path.isdir(name)
+    filesystem, inside = extra("fsspec.core", f"reading {name}").url_to_fs(name)
+    return not glob.has_magic(inside) and bool(filesystem.isdir(inside))
+
+
 def class_folders(folder: str | PathLike[str], suffixes: Sequence[str], what: str) -> tuple[list[str], list[str]]:
     """Files and the folders below `folder` in which they are: names of classes. All below one folder have no class.
 
     Raises:
         DataError: there is no such file.
     """
-    root = Path(folder)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not files:
+    root = os.fspath(folder)
+    if is_url(root):
+        filesystem, inside = extra("fsspec.core", what).url_to_fs(root)
+        base = PurePosixPath(inside)
+        below = {PurePosixPath(n).relative_to(base): filesystem.unstrip_protocol(n) for n in filesystem.find(inside)}
+    else:
+        below = {PurePosixPath(p.relative_to(root).as_posix()): str(p) for p in Path(root).rglob("*") if p.is_file()}
+    names = sorted(n for n in below if n.suffix.lower() in suffixes)
+    if not names:
         raise DataError(f"{what}: there are no files with {', '.join(suffixes)} in {root}")
-    names = [p.relative_to(root).parts[0] if len(p.relative_to(root).parts) > 1 else "" for p in files]
-    return [str(p) for p in files], names
+    return [below[n] for n in names], [n.parts[0] if len(n.parts) > 1 else "" for n in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from typing import Any
 
@@ -12,18 +13,20 @@ from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DataError, DTypeError
 from treadle.core.spec import Spec
 from treadle.data._columns import Rows
-from treadle.data._files import extra, show
+from treadle.data._files import extra, is_plain, open_bytes, read_bytes, show
 from treadle.data._nodes import Indexed
 from treadle.data._sources import Columns, common_length
 
 
 def map_npy(path: str) -> Any:
-    """An array of a .npy file, mapped into memory.
+    """An array of a .npy file, mapped into memory; one that is compressed or remote is read whole.
 
     Raises:
         DataError: no such file, or a damaged one.
     """
     try:
+        if not is_plain(path):
+            return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
         raise DataError(f"{path} is no .npy file of numbers, or is cut short: {e}") from e
@@ -92,7 +95,7 @@ class HDF5(Indexed):
         if self._file is None:
             h5py = extra("h5py", "HDF5 files")
             try:
-                self._file = h5py.File(self.path, "r")
+                self._file = h5py.File(self.path if is_plain(self.path) else open_bytes(self.path), "r")
             except OSError as e:
                 raise DataError(f"{self.path} is no HDF5 file, or is damaged: {e}") from e
             for name in self.names.values():

@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import Array, Rows, join, objects, positions
-from treadle.data._files import extra, is_plain, open_bytes, show_files
+from treadle.data._files import Blob, extra, is_plain, open_bytes, show_files
 from treadle.data._nodes import Indexed
 from treadle.data._sources import Columns
 
@@ -291,12 +291,14 @@ def read_csv(
     tables: list[Any] = []
 
     def read(path: str, threads: bool) -> Any:
+        # Without quotes in the file no cell has a line end in it, and blocks of it are parsed side by side.
+        quoted = not is_plain(path) or Blob(path).data.find(b'"') >= 0
         with contextlib.nullcontext(path) if is_plain(path) else open_bytes(path) as file:
             return csv.read_csv(
                 file,
                 read_options=csv.ReadOptions(use_threads=threads, column_names=header),
                 parse_options=csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=None if threads else bad_row
+                    delimiter=delimiter, newlines_in_values=quoted, invalid_row_handler=None if threads else bad_row
                 ),
                 convert_options=csv.ConvertOptions(
                     include_columns=None if names is None else list(names), column_types=asked

@@ -124,7 +124,7 @@ class TFRecordFiles(RecordFiles):
 
     def _columns(self, layout: Layout, records: Array) -> dict[str, Any] | None:
         """The features that are wanted, as `_fit` makes them of one record; None where it has to do so."""
-        wanted = dict.fromkeys(layout.fields) if self.features is None else self.features
+        wanted = dict.fromkeys(sorted(layout.fields)) if self.features is None else self.features
         columns: dict[str, Any] = {}
         for name, spec in wanted.items():
             if name not in layout.fields:
@@ -159,7 +159,7 @@ class TFRecordFiles(RecordFiles):
 
     def _named(self, found: dict[str, Any]) -> dict[str, Any]:
         if self.features is None:
-            return found
+            return dict(sorted(found.items()))  # a map's entries have no order
         return {k: _fit(k, found.get(k), spec) for k, spec in self.features.items()}
 
 
