@@ -114,11 +114,11 @@ class Shuffle(Remapped):
     def rows(self, rows: Rows, epoch: int) -> Rows:
         epoch = epoch if self.each_epoch else 0
         if self.within is not None:
-            return self._near(positions(rows), epoch, self.within)
+            return self._near(positions(rows), isinstance(rows, slice), epoch, self.within)
         order = permutation(self.parent.length, self.seed, epoch)
         return order.span(rows.start, rows.stop) if isinstance(rows, slice) else order(rows)
 
-    def _near(self, rows: Array, epoch: int, within: int) -> Array:
+    def _near(self, rows: Array, in_order: bool, epoch: int, within: int) -> Array:
         """Whole runs change places with each other, and elements inside of each; a shorter last run stays the last."""
         runs, rest = divmod(self.parent.length, within)
         run, place = np.divmod(rows, within)
@@ -127,7 +127,9 @@ class Shuffle(Remapped):
             here = run == r
             size = within if r < runs else rest
             start = int(permutation(runs, self.seed, epoch)(np.array([r]))[0]) if r < runs else runs
-            out[here] = start * within + permutation(size, self.seed + 1 + start, epoch)(place[here])
+            order, inside = permutation(size, self.seed + 1 + start, epoch), place[here]
+            found = order.span(int(inside[0]), int(inside[-1]) + 1) if in_order else order(inside)
+            out[here] = start * within + found
         return out
 
 

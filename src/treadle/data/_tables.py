@@ -144,7 +144,7 @@ class RowGroups(Indexed):
 
     def _begin(self) -> None:
         self._groups: list[tuple[int, int]] | None = None  # (file, row group)
-        self._bytes = 0  # of all row groups
+        self._all_fit: bool | None = None
         self._whole: Columns | None = None
         self._ends: Array = np.empty(0, np.int64)
         self._kept: OrderedDict[int, tuple[Columns, int]] = OrderedDict()
@@ -169,17 +169,8 @@ class RowGroups(Indexed):
                 for g in range(metadata.num_row_groups):
                     groups.append((k, g))
                     rows.append(metadata.row_group(g).num_rows)
-                    self._bytes += self._size(metadata.row_group(g))
             self._ends, self._groups = np.cumsum(np.array(rows, np.int64)), groups
         return self._groups
-
-    def _size(self, group: Any) -> int:
-        """Bytes of a row group's columns that are read, before compression."""
-        columns = (group.column(c) for c in range(group.num_columns))
-        wanted = None if self.names is None else {n.partition(".")[0] for n in self.names}
-        return sum(
-            c.total_uncompressed_size for c in columns if wanted is None or c.path_in_schema.partition(".")[0] in wanted
-        )
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[Any]:
@@ -212,13 +203,21 @@ class RowGroups(Indexed):
         kinds = np.unique(group)
         if not len(kinds):
             return self._group(0).take(np.empty(0, np.int64), 0)
-        if len(kinds) > 1 and self._bytes <= self.memory // 2 and not isinstance(rows, slice):
+        if len(kinds) > 1 and not isinstance(rows, slice) and self._fits():
             return self._together().take(rows, 0)
         places = [np.flatnonzero(group == k) for k in kinds]
         parts = [
             self._group(int(k)).take(wanted[p] - self._start(int(k)), 0) for k, p in zip(kinds, places, strict=True)
         ]
         return parts[0] if len(parts) == 1 else join(parts, places)
+
+    def _fits(self) -> bool:
+        """Whether all groups, and one table of them, take no more than `memory`, judging by the first."""
+        if self._all_fit is None:
+            first = self._group(0)
+            size = sum(_size(x) for x in first.leaves)
+            self._all_fit = 2 * size * self.length <= self.memory * max(1, first.length)
+        return self._all_fit
 
     def _together(self) -> Columns:
         with self._lock:
@@ -262,10 +261,17 @@ class RowGroups(Indexed):
             raise ArgumentError(f"{path} has no column {missing[0]!r}; it has {', '.join(map(repr, have))}")
         columns = Columns(choose(columns_of(table), self.x, self.y))
         with self._lock:
-            self._kept[k] = columns, table.nbytes
+            self._kept[k] = columns, sum(_size(x) for x in columns.leaves)
             while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > self.memory:
                 self._kept.popitem(last=False)
         return columns
+
+
+def _size(column: Array) -> int:
+    """Bytes of a column, with what its objects hold."""
+    if column.dtype != object:
+        return column.nbytes
+    return column.nbytes + sum(v.nbytes + 100 if isinstance(v, np.ndarray) else 50 + len(v) for v in column)
 
 
 def read_csv(

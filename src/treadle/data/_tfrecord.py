@@ -13,7 +13,7 @@ from treadle.core.errors import ArgumentError, DataError, TreadleError
 from treadle.core.spec import Spec
 from treadle.data import _protobuf as protobuf
 from treadle.data._columns import Array, Rows, collate, join, positions
-from treadle.data._files import BAD, Blob, RecordFiles, extra
+from treadle.data._files import BAD, Blob, Growing, RecordFiles, Residence, extra, residence
 from treadle.data._layouts import Layout, Layouts, texts
 
 _HEAD = struct.Struct("<QI")
@@ -26,7 +26,7 @@ def masked_crc(data: bytes) -> int:
 
 
 _MASK = 0xA282EAD8
-_RUN = 4096  # records whose heads are compared at once
+_RUN, _RUN_BYTES = 4096, 1 << 24  # records, and bytes, in which heads are compared at once
 _FEW = 4  # records of one size, below which each is parsed by itself
 
 
@@ -47,27 +47,28 @@ class TFRecordFiles(RecordFiles):
 
     def scan(self, blob: Blob) -> tuple[Array, Array]:
         data, at, end = blob.data, 0, len(blob)
-        starts: list[int] = []
-        stops: list[int] = []
-        last = -1
+        starts, stops = Growing(), Growing()
+        last, seen = -1, 0
         while at < end:
-            starts.append(at)
+            starts.add(at)
             if at + 12 > end:
-                stops.append(BAD)
+                stops.add(BAD)
                 break
             size, crc = _HEAD.unpack_from(data, at)
             whole = crc == masked_crc(bytes(data[at : at + 8])) and at + 16 + size <= end
-            stops.append(at + 16 + size if whole else BAD)
+            stops.add(at + 16 + size if whole else BAD)
             if not whole:
                 break  # where the next one begins cannot be known
             step = size + 16
             if size == last:  # maybe many of one size: their heads are alike, byte by byte
                 count = _alike(data, at, step, end)
-                starts.extend(range(at + step, at + step * count, step))
-                stops.extend(range(at + 2 * step, at + step * count + 1, step))
+                starts.extend(np.arange(at + step, at + step * count, step))
+                stops.extend(np.arange(at + 2 * step, at + step * count + 1, step))
                 at += step * (count - 1)
             at, last = at + step, size
-        return np.array(starts, np.int64), np.array(stops, np.int64)
+            residence.read(data, min(at - seen, Residence.READ * 64), 0)
+            seen = at
+        return starts.array(), stops.array()
 
     def take(self, rows: Rows, epoch: int) -> Any:
         places = positions(rows)
@@ -103,7 +104,10 @@ class TFRecordFiles(RecordFiles):
     def _alike(self, file: Array, starts: Array, size: int) -> tuple[Any, Array] | None:
         """Columns of the records of one size that share a layout, and which these are."""
         crc32c = extra("crc32c", "TFRecord files").crc32c
-        data = {int(k): self.blobs[k].data for k in np.unique(file)}
+        data: dict[int, Any] = {}
+        for k, count in zip(*np.unique(file, return_counts=True), strict=True):
+            data[int(k)] = self.blobs[k].data
+            residence.read(data[int(k)], size * int(count), int(count))
         raw = [data[k][s : s + size] for k, s in zip(file.tolist(), starts.tolist(), strict=True)]
         layout = self._layouts.of(bytes(raw[0][12:-4]))
         if layout is None:
@@ -165,7 +169,7 @@ class TFRecordFiles(RecordFiles):
 
 def _alike(data: Any, at: int, step: int, end: int) -> int:
     """How many records from `at` on have the same head."""
-    count = min((end - at) // step, _RUN)
+    count = max(1, min((end - at) // step, _RUN, _RUN_BYTES // step))
     heads = np.frombuffer(data, np.uint8, count * step, at).reshape(count, step)[:, :12]
     other = np.flatnonzero((heads != heads[0]).any(axis=1))
     return int(other[0]) if len(other) else count
