@@ -116,6 +116,12 @@ def _recurrent() -> list[Entry]:
     def stack(**k: Any) -> nn.Module:
         return nn.Recurrent(nn.StackedCells([nn.LSTMCell(4, **k), nn.GRUCell(3, **k)]), return_sequences=True)
 
+    def feedback(**k: Any) -> nn.Module:
+        return nn.Recurrent(nn.ResidualCell(nn.FeedbackCell(nn.LSTMCell(4, **k), 3, nn.Dense(3, **k))))
+
+    def clocks(**k: Any) -> nn.Module:
+        return nn.Recurrent(nn.ClockedCells([nn.GRUCell(2, **k), nn.SimpleRNNCell(3, **k)], [1, 2]))
+
     return [
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
         Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
@@ -126,6 +132,12 @@ def _recurrent() -> list[Entry]:
         Entry("GRU", layer(nn.GRU, 4, return_sequences=True), sequence),
         Entry("GRU, reset before", layer(nn.GRU, 4, reset_after=False), sequence),
         Entry("Recurrent", stack, sequence),
+        Entry("ConvLSTM1D", layer(nn.ConvLSTM1D, 3, 2, padding="same", dilation_rate=2), (2, 4, 5, 2)),
+        Entry("ConvLSTM2D", layer(nn.ConvLSTM2D, 2, 3, 2, "same", return_sequences=True), (2, 3, 4, 5, 2)),
+        Entry("ConvLSTM2D, backwards", layer(nn.ConvLSTM2D, 2, (2, 3), go_backwards=True), (2, 3, 4, 5, 2)),
+        Entry("ConvLSTM3D", layer(nn.ConvLSTM3D, 2, 2, use_bias=False), (1, 2, 3, 3, 4, 2)),
+        Entry("Recurrent, feedback", feedback, sequence),
+        Entry("Recurrent, clocks", clocks, sequence),
         Entry("Bidirectional", lambda **k: nn.Bidirectional(nn.GRU(4, return_sequences=True, **k)), sequence),
     ]
 

@@ -284,18 +284,46 @@ def test_weights_go_out_and_come_back(kind):
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_agreement_with_pytorch(kind):
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_agreement_with_pytorch(kind, use_bias):
     torch = pytest.importorskip("torch")
-    theirs = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](3, 4, batch_first=True).double()
-    ours = layer(kind, return_sequences=True)
+    make = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind]
+    theirs = make(3, 4, batch_first=True, bias=use_bias).double()
+    ours = layer(kind, return_sequences=True, use_bias=use_bias)
     nn.recurrent.from_torch(ours, {n: w.detach().numpy() for n, w in theirs.state_dict().items()})
     x = data()
     y = torch.tensor(x.numpy(), requires_grad=True)
     out, _ = theirs(y)
     (out**2).sum().backward()
     np.testing.assert_allclose(ours(x).numpy(), out.detach().numpy(), rtol=1e-10)
-    g = td.grad(lambda x: td.sum(ours(x) ** 2))(x)
+    by_layer, g = td.grad(lambda layer, x: td.sum(layer(x) ** 2), argnums=(0, 1))(ours, x)
     np.testing.assert_allclose(g.numpy(), y.grad.numpy(), rtol=1e-8)
+    # Their gradients, taken over as if they were weights, are ours. (Of two biases that are added, each has it.)
+    gradients = {n: w.grad.numpy() for n, w in theirs.named_parameters()}
+    if kind != "gru" and use_bias:
+        gradients["bias_hh_l0"] = np.zeros_like(gradients["bias_hh_l0"])
+    nn.recurrent.from_torch(ours, gradients)
+    for name, w in ours.parameters().items():
+        np.testing.assert_allclose(by_layer[name].numpy(), w.numpy(), rtol=1e-8, atol=1e-12)
+
+
+def test_two_layers_in_both_directions_agree_with_pytorch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True).double()
+    weights = {n: w.detach().numpy() for n, w in theirs.state_dict().items()}
+    x, n = data(3, 6), [6, 2, 4]
+    h = x
+    for k in range(2):
+        one, other = (
+            nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=h.shape[-1])
+            for back in (False, True)
+        )
+        nn.recurrent.from_torch(one, weights, f"l{k}")
+        nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
+        h = nn.Bidirectional(one, backward_layer=other)(h, lengths=n)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x.numpy()), n, batch_first=True, enforce_sorted=False)
+    expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
+    np.testing.assert_allclose(h.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
 # mistakes
@@ -324,6 +352,8 @@ def test_agreement_with_pytorch(kind):
         (lambda: nn.Bidirectional(layer("gru")), ArgumentError, "before it has parameters"),
         (lambda: nn.recurrent.from_torch(layer("gru"), {}), ArgumentError, "weight_ih_l0"),
         (lambda: nn.recurrent.to_torch(layer("gru before")), ArgumentError, "reset_after=True"),
+        (lambda: nn.recurrent.to_keras(layer("peephole")), ArgumentError, "without peepholes"),
+        (lambda: nn.recurrent.from_keras(layer("lstm"), [1, 2]), ArgumentError, "2 arrays were given"),
     ],
 )
 def test_mistakes_are_explained(make, error, words):

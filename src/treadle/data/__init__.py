@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle.data._padding import Padded
+from treadle.core.padded import Padded
 from treadle.data.dataset import Dataset, IndexedDataset, concatenate, interleave, mix
 from treadle.data.dataset import zip_datasets as zip
 from treadle.data.media import from_audio, from_images

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from treadle.nn.recurrent.bidirectional import Bidirectional
 from treadle.nn.recurrent.cells import Cell, SimpleRNNCell, StackedCells
+from treadle.nn.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, ConvLSTMCell
 from treadle.nn.recurrent.gru import GRUCell
 from treadle.nn.recurrent.layer import Recurrent
 from treadle.nn.recurrent.layers import GRU, LSTM, SimpleRNN
 from treadle.nn.recurrent.lstm import LSTMCell
+from treadle.nn.recurrent.topologies import ClockedCells, FeedbackCell, ResidualCell
 from treadle.nn.recurrent.weights import from_keras, from_torch, to_keras, to_torch
 
 __all__ = [
     "Bidirectional",
     "Cell",
+    "ClockedCells",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "ConvLSTMCell",
+    "FeedbackCell",
     "GRU",
     "GRUCell",
     "LSTM",
     "LSTMCell",
     "Recurrent",
+    "ResidualCell",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedCells",
