@@ -10,7 +10,7 @@ import numpy as np
 from treadle import array as xp
 from treadle.array.convert import as_tensor
 from treadle.core.dims import Size, same_size
-from treadle.core.dtypes import int32
+from treadle.core.dtypes import int32, int64
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
@@ -35,8 +35,9 @@ def mask_of(lengths: Any, time: Size) -> Tensor:
         raise DTypeError(f"lengths are integers, and got {n.spec}; write lengths.astype(td.int32)")
     if n.ndim != 1:
         raise ShapeError(f"lengths are [batch], one for each sequence, and got {show_shape(n.shape)}")
-    # A narrow dtype need not hold the number of steps: 200 does not fit into int8.
-    return xp.arange(time, dtype=int32) < xp.expand_dims(n.astype(int32) if n.dtype.bits < 32 else n, axis=1)
+    # In a dtype that holds the number of steps, too: 200 does not fit into int8.
+    wide = int64 if n.dtype.bits > 32 or n.dtype.name == "uint32" else int32
+    return xp.arange(time, dtype=wide) < xp.expand_dims(n.astype(wide), axis=1)
 
 
 def pad_sequences(sequences: Sequence[Any], *, to: int | None = None) -> Padded:
@@ -92,6 +93,16 @@ def unpad_sequences(values: Any, lengths: Any = None) -> list[Tensor]:
         values, lengths = values.values, values.lengths
     y = as_tensor(values, "values")
     return [y[k, : int(n)] for k, n in enumerate(np.asarray(lengths))]
+
+
+def check_no_lengths(mask: Any, lengths: Any) -> None:
+    """Raise where sequences that bring their lengths are given others beside.
+
+    Raises:
+        ArgumentError
+    """
+    if mask is not None or lengths is not None:
+        raise ArgumentError("a list of sequences or a Padded has its own lengths; give no mask or lengths beside it")
 
 
 def sequence_mask(x: Tensor, mask: Any, lengths: Any, *, time_axis: int) -> Tensor | None:

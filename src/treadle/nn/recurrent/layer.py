@@ -9,16 +9,16 @@ from typing import Any
 from treadle import array as xp
 from treadle import random
 from treadle.core import trees
-from treadle.core.dims import Size
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.owned import Parameter, State
 from treadle.core.padded import Padded
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import is_training
-from treadle.nn.masking import pad_sequences, sequence_mask
+from treadle.nn.masking import check_no_lengths, pad_sequences, sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.recurrent.cells import Cell, GateCell, StackedCells
+from treadle.nn.recurrent.stepping import scan_of_blocks, unrolled
 from treadle.ops.control import scan
 from treadle.transforms import eval_shape
 
@@ -33,7 +33,8 @@ class Recurrent(Module):
 
     Sequences of different lengths come padded, with `lengths` `[batch]` (any integer dtype, any order, 0 allowed) or a
     `mask` `[batch, time]` (bool, True for what is real). A step that is not real leaves the state as it is, and its
-    output is 0. So each sequence gives what it would give alone, and so do its gradients.
+    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which no
+    sequence is real cost nothing: a batch of short sequences, padded far, stops early.
 
     Args:
         cell: what one step computes.
@@ -93,7 +94,7 @@ class Recurrent(Module):
     def _build(self, args: tuple[Any, ...]) -> None:
         given = args[0] if args else None
         if isinstance(given, Padded):
-            args = (given.values,)
+            args = (xp.asarray(given.values),)
         elif isinstance(given, list) and given:
             args = (pad_sequences(given).values,)
         elif not isinstance(given, Tensor):
@@ -173,7 +174,7 @@ class Recurrent(Module):
                 "padding first, and a Padded has it behind; pass the padded tensor and lengths="
             )
         padded = x if isinstance(x, Padded) else pad_sequences(x)
-        out = self(padded.values, initial_state, lengths=padded.lengths, **constants)
+        out = self(xp.asarray(padded.values), initial_state, lengths=padded.lengths, **constants)
         if not self.return_sequences:
             return out
         y, state = out if self.return_state else (out, None)
@@ -238,7 +239,7 @@ class Recurrent(Module):
             return (new, last), y if here is None else _where(here, y, trees.map(xp.zeros_like, y))
 
         items = trees.map(lambda a: xp.moveaxis(a, 1, 0), x), None if real is None else xp.moveaxis(real, 1, 0)
-        run = _unrolled if self.unroll else scan
+        run = unrolled if self.unroll else scan if real is None else scan_of_blocks
         (state, last), ys = run(body, (start, last), items, reverse=self.go_backwards)
         if not self.return_sequences:
             return state, last if carry_last else self.cell.output(state)  # type: ignore[attr-defined]
@@ -279,21 +280,3 @@ def _zeros_of_output(step: Step, start: Any, x: Any) -> Any:
     first = trees.map(lambda a: a[:, 0], x)
     specs = eval_shape(lambda s, a: step(s, a)[1])(start, first)
     return trees.map(lambda s: xp.zeros(s.shape, dtype=s.dtype), specs)
-
-
-def _unrolled(body: Step, carry: Any, xs: Any, *, reverse: bool) -> tuple[Any, Any]:
-    """`scan`, step by step.
-
-    Raises:
-        ArgumentError: the number of steps is not known.
-    """
-    count: Size = trees.leaves(xs)[0].shape[0]
-    if not isinstance(count, int):
-        raise ArgumentError("unroll=True needs a known number of steps")
-    outs = []
-    for t in reversed(range(count)) if reverse else range(count):
-        carry, y = body(carry, trees.map(lambda a, t=t: a[t], xs))
-        outs.append(y)
-    if reverse:
-        outs.reverse()
-    return carry, trees.map(lambda *ys: xp.stack(ys), *outs) if outs and outs[0] is not None else None
