@@ -183,7 +183,7 @@ def test_blocks_without_real_steps_are_skipped_natively_and_in_gradients(kind, l
 
     (_, y), by_layer = td.compile(td.value_and_grad(loss, has_aux=True))(recurrent, x, n)
     by_x = td.compile(td.grad(lambda x, r, n: loss(r, x, n)[0]))(x, recurrent, n)
-    totals = {name: 0.0 for name in by_layer}
+    totals = dict.fromkeys(by_layer, 0.0)
     for k, length in enumerate(lengths):
         assert not np.any(by_x[k, length:].numpy())
         if length:
@@ -207,9 +207,7 @@ def test_steps_that_nobody_needs_are_not_run():
         return td.host_call(add, state, x, result=td.Spec((2, 1), td.float32)), None
 
     recurrent = nn.Recurrent(step, return_sequences=True, return_state=True)
-    y = td.compile(lambda x, n: recurrent(x, td.zeros((2, 1)), lengths=n)[1])(
-        td.ones((2, 160, 1)), td.asarray([3, 18])
-    )
+    y = td.compile(lambda x, n: recurrent(x, td.zeros((2, 1)), lengths=n)[1])(td.ones((2, 160, 1)), td.asarray([3, 18]))
     assert y.tolist() == [[3.0], [18.0]]
     assert len(seen) == 32
 

@@ -10,11 +10,13 @@ import numpy as np
 
 from treadle.core import trees
 from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.padded import Padded
 from treadle.core.registry import array_namespace
 from treadle.train._building import build_from, call_model, require_model
 from treadle.train._words import refuse_unknown
 from treadle.train.data import Source, as_source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.metrics import Mean, Metric, as_metrics
+from treadle.train.metrics.base import both
 from treadle.train.steps import Compile, as_loss, check_compile, evaluation_step, own_step
 
 
@@ -98,7 +100,10 @@ def measure_with_step(model: Any, source: Source, step: Callable[..., Any]) -> d
 
 
 def loss_weight(target: Any, weights: Any) -> float:
-    """How much a batch's mean loss counts: its examples, or the sum of their weights, by which losses divide."""
+    """How much a batch's mean loss counts: its examples, the real steps of padded targets, or the sum of their weights."""
+    if isinstance(target, Padded):
+        mask = np.asarray(target.mask)
+        return float(mask.sum() if weights is None else both(mask, weights).astype(np.float64).sum())
     return float(batch_rows(target)) if weights is None else float(np.asarray(weights, np.float64).sum())
 
 

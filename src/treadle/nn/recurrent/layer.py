@@ -15,7 +15,7 @@ from treadle.core.padded import Padded
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import is_training
-from treadle.nn.masking import check_no_lengths, pad_sequences, sequence_mask
+from treadle.nn.masking import pad_sequences, sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.recurrent.cells import Cell, GateCell, StackedCells
 from treadle.nn.recurrent.stepping import scan_of_blocks, unrolled
