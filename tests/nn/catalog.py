@@ -106,6 +106,28 @@ def _entries() -> list[Entry]:
     return out
 
 
+class Reading(nn.Module):
+    """A recurrence that attends to its own input."""
+
+    def __init__(self, query: str, attention: nn.Module, **k: Any) -> None:
+        self.layer = nn.Recurrent(nn.AttentionCell(nn.GRUCell(4, **k), attention, memory_size=3, query=query))
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.layer(x, memory=x)
+
+
+class Writing(nn.Module):
+    """A decoder that begins with zeros."""
+
+    def __init__(self, **k: Any) -> None:
+        self.decoder = nn.Decoder(nn.Embedding(7, 4, **k), nn.GRUCell(3, **k), nn.Dense(7, **k), 0.5, seed=0)
+        self.dtype = k.get("dtype", "float32")
+        self.decoder.sampling_rate = nn.State(td.asarray(0.5, dtype=self.dtype))  # as all floats of the layers here
+
+    def __call__(self, tokens: td.Tensor) -> td.Tensor:
+        return self.decoder(tokens, td.zeros((tokens.shape[0], 3), dtype=self.dtype))
+
+
 def _recurrent() -> list[Entry]:
     """Over sequences; the cells are tried inside of the layers."""
     sequence = (2, 5, 3)
@@ -123,6 +145,9 @@ def _recurrent() -> list[Entry]:
         return nn.Recurrent(nn.ClockedCells([nn.GRUCell(2, **k), nn.SimpleRNNCell(3, **k)], [1, 2]))
 
     return [
+        Entry("Bahdanau", lambda **k: Reading("before", nn.BahdanauAttention(5, **k), **k), sequence),
+        Entry("Luong", lambda **k: Reading("after", nn.LuongAttention(**k), **k), sequence),
+        Entry("Decoder", Writing, (2, 4), integers=7),
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
         Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
         Entry("LSTM, last, backwards", layer(nn.LSTM, 4, go_backwards=True, unroll=True), sequence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses, recurrent
+from treadle.nn import activations, decoding, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.calls import is_training
@@ -38,6 +38,8 @@ from treadle.nn.pooling import (
 from treadle.nn.recurrent import (
     GRU,
     LSTM,
+    AttentionCell,
+    BahdanauAttention,
     Bidirectional,
     Cell,
     ClockedCells,
@@ -45,9 +47,11 @@ from treadle.nn.recurrent import (
     ConvLSTM2D,
     ConvLSTM3D,
     ConvLSTMCell,
+    Decoder,
     FeedbackCell,
     GRUCell,
     LSTMCell,
+    LuongAttention,
     Recurrent,
     ResidualCell,
     SimpleRNN,
@@ -68,12 +72,14 @@ RMSNorm = RMSNormalization
 
 __all__ = [
     "Activation",
+    "AttentionCell",
     "AveragePooling1D",
     "AveragePooling2D",
     "AveragePooling3D",
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",
+    "BahdanauAttention",
     "BatchNorm",
     "BatchNormalization",
     "Bidirectional",
@@ -90,6 +96,7 @@ __all__ = [
     "ConvLSTM3D",
     "ConvLSTMCell",
     "ConvShape",
+    "Decoder",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -112,6 +119,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormalization",
     "LeakyReLU",
+    "LuongAttention",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -136,6 +144,7 @@ __all__ = [
     "Summary",
     "activations",
     "conv_shape",
+    "decoding",
     "defaults",
     "flat_kernel_to",
     "initializers",

@@ -25,12 +25,14 @@ from treadle.nn.losses.classification import (
     kl_divergence,
     sparse_categorical_crossentropy,
 )
+from treadle.nn.losses.ctc import ctc
 from treadle.nn.losses.regression import cosine_similarity, huber, log_cosh, mae, mse, poisson
 
 __all__ = [
     "binary_crossentropy",
     "categorical_crossentropy",
     "cosine_similarity",
+    "ctc",
     "hinge",
     "huber",
     "kl_divergence",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from treadle.nn.recurrent.attending import AttentionCell, BahdanauAttention, Decoder, LuongAttention
 from treadle.nn.recurrent.bidirectional import Bidirectional
 from treadle.nn.recurrent.cells import Cell, SimpleRNNCell, StackedCells
 from treadle.nn.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, ConvLSTMCell
@@ -13,6 +14,8 @@ from treadle.nn.recurrent.topologies import ClockedCells, FeedbackCell, Residual
 from treadle.nn.recurrent.weights import from_keras, from_torch, to_keras, to_torch
 
 __all__ = [
+    "AttentionCell",
+    "BahdanauAttention",
     "Bidirectional",
     "Cell",
     "ClockedCells",
@@ -20,11 +23,13 @@ __all__ = [
     "ConvLSTM2D",
     "ConvLSTM3D",
     "ConvLSTMCell",
+    "Decoder",
     "FeedbackCell",
     "GRU",
     "GRUCell",
     "LSTM",
     "LSTMCell",
+    "LuongAttention",
     "Recurrent",
     "ResidualCell",
     "SimpleRNN",
