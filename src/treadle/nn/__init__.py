@@ -57,6 +57,7 @@ from treadle.nn.recurrent import (
     SimpleRNN,
     SimpleRNNCell,
     StackedCells,
+    reset_states,
 )
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
@@ -154,6 +155,7 @@ __all__ = [
     "mask_of",
     "pad_sequences",
     "recurrent",
+    "reset_states",
     "summary",
     "unpad_sequences",
 ]

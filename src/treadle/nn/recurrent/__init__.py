@@ -10,6 +10,7 @@ from treadle.nn.recurrent.gru import GRUCell
 from treadle.nn.recurrent.layer import Recurrent
 from treadle.nn.recurrent.layers import GRU, LSTM, SimpleRNN
 from treadle.nn.recurrent.lstm import LSTMCell
+from treadle.nn.recurrent.stateful import reset_states
 from treadle.nn.recurrent.topologies import ClockedCells, FeedbackCell, ResidualCell
 from treadle.nn.recurrent.weights import from_keras, from_torch, to_keras, to_torch
 
@@ -37,6 +38,7 @@ __all__ = [
     "StackedCells",
     "from_keras",
     "from_torch",
+    "reset_states",
     "to_keras",
     "to_torch",
 ]

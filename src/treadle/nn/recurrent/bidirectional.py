@@ -72,7 +72,7 @@ class Bidirectional(Module):
 
     def __call__(
         self,
-        x: Tensor,
+        x: Any,
         initial_state: Any = None,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from treadle import array as xp
 from treadle import random
 from treadle.core import trees
@@ -125,16 +127,21 @@ class Recurrent(Module):
             rest = {None: "…", 2: "features"}.get(axes, f"and {axes} axes" if axes is None else f"{axes - 1} more axes")
             raise ShapeError(f"a recurrent layer takes [batch, time, {rest}], and got {show_shape(x.shape)}")
 
-    def reset_states(self, where: Any = None) -> None:
+    def reset_states(self, where: Any = None, *, batch: int | None = None) -> None:
         """Let the next call of a stateful layer begin with the initial state.
 
         Args:
             where: bool `[batch]`: only the sequences for which it is True begin anew; all if None.
+            batch: the size of the batches to come, where that changes; then all begin anew.
         """
         reset = None if where is None else xp.asarray(where)
         for k, old in enumerate(getattr(self, "kept", [])):
-            first = xp.asarray(self.began[k])
-            self.kept[k] = State(first if reset is None else _where(reset, first, old))
+            first = self.began[k]
+            if batch is not None and old.shape[0] != batch:
+                self.began[k] = first = np.broadcast_to(first[:1], (batch, *first.shape[1:])).copy()
+                self.kept[k] = State(xp.asarray(first))
+            else:
+                self.kept[k] = State(xp.asarray(first) if reset is None else _where(reset, xp.asarray(first), old))
 
     def __call__(
         self,
@@ -239,7 +246,7 @@ class Recurrent(Module):
             return (new, last), y if here is None else _where(here, y, trees.map(xp.zeros_like, y))
 
         items = trees.map(lambda a: xp.moveaxis(a, 1, 0), x), None if real is None else xp.moveaxis(real, 1, 0)
-        run = unrolled if self.unroll else scan if real is None else scan_of_blocks
+        run: Any = unrolled if self.unroll else scan if real is None else scan_of_blocks
         (state, last), ys = run(body, (start, last), items, reverse=self.go_backwards)
         if not self.return_sequences:
             return state, last if carry_last else self.cell.output(state)  # type: ignore[attr-defined]
