@@ -9,6 +9,15 @@ from treadle.nn.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, C
 from treadle.nn.recurrent.gru import GRUCell
 from treadle.nn.recurrent.layer import Recurrent
 from treadle.nn.recurrent.layers import GRU, LSTM, SimpleRNN
+from treadle.nn.recurrent.linear import (
+    LinearCell,
+    LinearRecurrent,
+    MinGRUCell,
+    MinLSTMCell,
+    S4DCell,
+    SelectiveCell,
+    linear_recurrence,
+)
 from treadle.nn.recurrent.lstm import LSTMCell
 from treadle.nn.recurrent.stateful import reset_states
 from treadle.nn.recurrent.topologies import ClockedCells, FeedbackCell, ResidualCell
@@ -30,14 +39,21 @@ __all__ = [
     "GRUCell",
     "LSTM",
     "LSTMCell",
+    "LinearCell",
+    "LinearRecurrent",
     "LuongAttention",
+    "MinGRUCell",
+    "MinLSTMCell",
     "Recurrent",
     "ResidualCell",
+    "S4DCell",
+    "SelectiveCell",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedCells",
     "from_keras",
     "from_torch",
+    "linear_recurrence",
     "reset_states",
     "to_keras",
     "to_torch",
