@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses, recurrent
+from treadle.nn import activations, decoding, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.calls import is_training
@@ -24,6 +24,7 @@ from treadle.nn.global_pooling import (
     GlobalMaxPooling3D,
 )
 from treadle.nn.layouts import flat_kernel_to, kernel_to
+from treadle.nn.masking import mask_of, pad_sequences, unpad_sequences
 from treadle.nn.module import Module
 from treadle.nn.normalization import GroupNormalization, LayerNormalization, RMSNormalization
 from treadle.nn.pooling import (
@@ -37,14 +38,32 @@ from treadle.nn.pooling import (
 from treadle.nn.recurrent import (
     GRU,
     LSTM,
+    AttentionCell,
+    BahdanauAttention,
     Bidirectional,
     Cell,
+    ClockedCells,
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+    ConvLSTMCell,
+    Decoder,
+    FeedbackCell,
     GRUCell,
+    LinearCell,
+    LinearRecurrent,
     LSTMCell,
+    LuongAttention,
+    MinGRUCell,
+    MinLSTMCell,
     Recurrent,
+    ResidualCell,
+    S4DCell,
+    SelectiveCell,
     SimpleRNN,
     SimpleRNNCell,
     StackedCells,
+    reset_states,
 )
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
@@ -60,28 +79,37 @@ RMSNorm = RMSNormalization
 
 __all__ = [
     "Activation",
+    "AttentionCell",
     "AveragePooling1D",
     "AveragePooling2D",
     "AveragePooling3D",
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",
+    "BahdanauAttention",
     "BatchNorm",
     "BatchNormalization",
     "Bidirectional",
     "Cell",
+    "ClockedCells",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "ConvLSTMCell",
     "ConvShape",
+    "Decoder",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dropout",
     "Embedding",
+    "FeedbackCell",
     "Flatten",
     "GRU",
     "GRUCell",
@@ -98,12 +126,17 @@ __all__ = [
     "LayerNorm",
     "LayerNormalization",
     "LeakyReLU",
+    "LinearCell",
+    "LinearRecurrent",
+    "LuongAttention",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
+    "MinGRUCell",
+    "MinLSTMCell",
     "Module",
     "PReLU",
     "Parameter",
@@ -112,6 +145,9 @@ __all__ = [
     "ReLU",
     "Recurrent",
     "Reshape",
+    "ResidualCell",
+    "S4DCell",
+    "SelectiveCell",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -121,12 +157,17 @@ __all__ = [
     "Summary",
     "activations",
     "conv_shape",
+    "decoding",
     "defaults",
     "flat_kernel_to",
     "initializers",
     "is_training",
     "kernel_to",
     "losses",
+    "mask_of",
+    "pad_sequences",
     "recurrent",
+    "reset_states",
     "summary",
+    "unpad_sequences",
 ]

@@ -18,6 +18,7 @@ from treadle.train.history import History
 from treadle.train.loop import Run, Settings
 from treadle.train.metrics import as_metrics
 from treadle.train.progress import make_progress
+from treadle.train.segments import segmented
 from treadle.train.steps import Compile, as_loss, as_optimizer, check_compile, own_step, training_step
 
 NAN = ("stop", "skip", "ignore")
@@ -43,6 +44,7 @@ def fit(
     resume: bool = True,
     compile: Compile = True,
     nan: str = "stop",
+    tbptt: int | None = None,
     step: Callable[..., Any] | None = None,
     validation_step: Callable[..., Any] | None = None,
     **unknown: Any,
@@ -79,6 +81,10 @@ def fit(
             td.compile's `dynamic=`, for x, y and weights.
         nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
             "ignore" goes on.
+        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are cut into
+            segments of so many steps. Each segment is a step of training; the layers made with `stateful=True` carry their
+            state from one to the next, and the gradient ends where the segment begins. Each batch begins anew. (Data that is
+            cut already: `td.data.SegmentedSequences`.)
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
             model. For metrics, it also returns "prediction" and "target".
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.
@@ -121,6 +127,8 @@ def fit(
             "Pass something that can be iterated over again, or a function epoch → iterable"
         )
     source, validation = _validation(source, validation_data, validation_split, batch_size)
+    source = segmented(source, tbptt, model)
+    validation = None if validation is None else segmented(validation, tbptt, model)
     settings = Settings(
         epochs=epochs,
         seed=seed,

@@ -25,6 +25,7 @@ from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
+from treadle.train.segments import Segments, begin
 from treadle.train.steps import Compile, evaluation_step
 
 
@@ -130,6 +131,11 @@ class Run:
             self.progress.tell(f"Resuming from {found[0]}: epoch {self.epoch + 1}, batch {self.batch + 1}.")
         self._place()
         self._call("on_train_begin")
+        if isinstance(self.source, Segments):
+            steps = self.source.steps
+            self.progress.tell(
+                f"Segments of {steps} steps; the state goes on from one to the next, the gradient does not."
+            )
         if found is None:
             self._save()
 
@@ -152,6 +158,7 @@ class Run:
         for raw in self._batches(self.epoch, self.batch):
             self._place()
             self._call("on_batch_begin")
+            begin(self.model, raw)
             self.context.data = as_tensors(raw, self.floating)
             self._one_step(self.context.data)
             self.batch += 1
@@ -188,7 +195,7 @@ class Run:
         if self.own_step:
             self._gather(values, float(batch_rows(batch)))
         else:
-            self._gather(values, loss_weight(y, weights))
+            self._gather(values, loss_weight(y, weights, batch))
             for metric in self.metrics:
                 metric.update(out["prediction"], y, weights)
 
