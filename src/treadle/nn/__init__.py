@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses, recurrent
+from treadle.nn import activations, attention, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
+from treadle.nn.attention import (
+    LearnedPositions,
+    MultiHeadAttention,
+    RelativePositionBias,
+    SinusoidalPositions,
+    alibi,
+    rotary,
+    scaled_dot_product_attention,
+    sinusoidal,
+)
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.calls import is_training
 from treadle.nn.conv_arithmetic import ConvShape, conv_shape
@@ -98,6 +108,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormalization",
     "LeakyReLU",
+    "LearnedPositions",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -105,21 +116,26 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "Parameter",
     "RMSNorm",
     "RMSNormalization",
     "ReLU",
     "Recurrent",
+    "RelativePositionBias",
     "Reshape",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SinusoidalPositions",
     "Softmax",
     "StackedCells",
     "State",
     "Summary",
     "activations",
+    "alibi",
+    "attention",
     "conv_shape",
     "defaults",
     "flat_kernel_to",
@@ -128,5 +144,8 @@ __all__ = [
     "kernel_to",
     "losses",
     "recurrent",
+    "rotary",
+    "scaled_dot_product_attention",
+    "sinusoidal",
     "summary",
 ]
