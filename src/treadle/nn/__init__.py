@@ -6,10 +6,13 @@ from treadle.core.owned import Parameter, State
 from treadle.nn import activations, attention, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.attention import (
+    FeedForward,
     LearnedPositions,
     MultiHeadAttention,
     RelativePositionBias,
     SinusoidalPositions,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
     alibi,
     rotary,
     scaled_dot_product_attention,
@@ -92,6 +95,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "Flatten",
     "GRU",
     "GRUCell",
@@ -133,6 +137,8 @@ __all__ = [
     "StackedCells",
     "State",
     "Summary",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "activations",
     "alibi",
     "attention",

@@ -12,15 +12,24 @@ from treadle.nn.attention.positions import (
     rotary,
     sinusoidal,
 )
+from treadle.nn.attention.transformer import FeedForward, TransformerDecoderLayer, TransformerEncoderLayer
+from treadle.nn.attention.weights import from_keras, from_torch, to_keras, to_torch
 
 __all__ = [
     "Cache",
+    "FeedForward",
     "LearnedPositions",
     "MultiHeadAttention",
     "RelativePositionBias",
     "SinusoidalPositions",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "alibi",
+    "from_keras",
+    "from_torch",
     "rotary",
     "scaled_dot_product_attention",
     "sinusoidal",
+    "to_keras",
+    "to_torch",
 ]
