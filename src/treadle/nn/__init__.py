@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, attention, initializers, losses, recurrent
+from treadle.nn import activations, attention, decoding, initializers, losses, models, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.attention import (
     FeedForward,
@@ -143,12 +143,14 @@ __all__ = [
     "alibi",
     "attention",
     "conv_shape",
+    "decoding",
     "defaults",
     "flat_kernel_to",
     "initializers",
     "is_training",
     "kernel_to",
     "losses",
+    "models",
     "recurrent",
     "rotary",
     "scaled_dot_product_attention",

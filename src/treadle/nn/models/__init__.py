@@ -1,0 +1,7 @@
+"""Models, each a short file to be read, copied and changed."""
+
+from __future__ import annotations
+
+from treadle.nn.models.gpt import GPT
+
+__all__ = ["GPT"]
