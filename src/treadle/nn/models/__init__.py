@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from treadle.nn.models.gpt import GPT
+from treadle.nn.models.text_cnn import TextCNN
 
-__all__ = ["GPT"]
+__all__ = ["GPT", "TextCNN"]
