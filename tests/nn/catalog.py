@@ -79,6 +79,7 @@ def _entries() -> list[Entry]:
         Entry("Sequential", lambda **k: nn.Sequential([nn.Dense(4, td.tanh, **k), td.sin, nn.Dense(2, **k)]), (2, 3)),
     ]
     out += _recurrent()
+    out += _attention()
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -169,6 +170,50 @@ def _recurrent() -> list[Entry]:
         Entry("Recurrent, clocks", clocks, sequence),
         Entry("Bidirectional", lambda **k: nn.Bidirectional(nn.GRU(4, return_sequences=True, **k)), sequence),
     ]
+
+
+def _attention() -> list[Entry]:
+    sequence = (2, 5, 4)
+
+    def heads(**options: Any) -> Callable[..., nn.Module]:
+        return lambda **k: nn.MultiHeadAttention(2, bias_initializer="random_normal", **options, **k)
+
+    def with_relative_bias(**k: Any) -> nn.Module:
+        return nn.MultiHeadAttention(2, positions=nn.RelativePositionBias(2, 8, 16, **k), **k)
+
+    def decoder(**k: Any) -> nn.Module:
+        return _WithItself(nn.TransformerDecoderLayer(2, 6, **k))
+
+    return [
+        Entry("MultiHeadAttention", heads(), sequence),
+        Entry("MultiHeadAttention, blocks", heads(method="blocks"), sequence),
+        Entry("MultiHeadAttention, shared", heads(key_heads=1, key_dim=4, value_dim=3, output_dim=5), sequence),
+        Entry("MultiHeadAttention, rotary", heads(positions="rotary", use_bias=False), sequence),
+        Entry("MultiHeadAttention, alibi", heads(positions="alibi"), sequence),
+        Entry("MultiHeadAttention, relative", with_relative_bias, sequence),
+        Entry("MultiHeadAttention, dropout", heads(dropout=0.3, seed=0), sequence),
+        Entry("FeedForward", lambda **k: nn.FeedForward(6, **k), sequence),
+        Entry("FeedForward, gated", lambda **k: nn.FeedForward(6, "silu", gated=True, **k), sequence),
+        Entry("TransformerEncoderLayer", lambda **k: nn.TransformerEncoderLayer(2, 6, **k), sequence),
+        Entry(
+            "TransformerEncoderLayer, norm last",
+            lambda **k: nn.TransformerEncoderLayer(2, 6, 0.2, "tanh", False, norm="rms", **k),
+            sequence,
+        ),
+        Entry("TransformerDecoderLayer", decoder, sequence),
+        Entry("SinusoidalPositions", lambda **k: nn.SinusoidalPositions(**k), sequence, dtype=False),
+        Entry("LearnedPositions", lambda **k: nn.LearnedPositions(9, **k), sequence),
+    ]
+
+
+class _WithItself(nn.Module):
+    """A decoder layer whose memory is its input."""
+
+    def __init__(self, layer: nn.TransformerDecoderLayer) -> None:
+        self.layer = layer
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.layer(x, x)
 
 
 LAYERS = _entries()

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, decoding, initializers, losses, recurrent
+from treadle.nn import activations, attention, decoding, initializers, losses, models, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
+from treadle.nn.attention import (
+    FeedForward,
+    LearnedPositions,
+    MultiHeadAttention,
+    RelativePositionBias,
+    SinusoidalPositions,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+    alibi,
+    rotary,
+    scaled_dot_product_attention,
+    sinusoidal,
+)
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.calls import is_training
 from treadle.nn.conv_arithmetic import ConvShape, conv_shape
@@ -109,6 +122,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "FeedbackCell",
     "Flatten",
     "GRU",
@@ -126,6 +140,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormalization",
     "LeakyReLU",
+    "LearnedPositions",
     "LinearCell",
     "LinearRecurrent",
     "LuongAttention",
@@ -138,12 +153,14 @@ __all__ = [
     "MinGRUCell",
     "MinLSTMCell",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "Parameter",
     "RMSNorm",
     "RMSNormalization",
     "ReLU",
     "Recurrent",
+    "RelativePositionBias",
     "Reshape",
     "ResidualCell",
     "S4DCell",
@@ -151,11 +168,16 @@ __all__ = [
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SinusoidalPositions",
     "Softmax",
     "StackedCells",
     "State",
     "Summary",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "activations",
+    "alibi",
+    "attention",
     "conv_shape",
     "decoding",
     "defaults",
@@ -165,9 +187,13 @@ __all__ = [
     "kernel_to",
     "losses",
     "mask_of",
+    "models",
     "pad_sequences",
     "recurrent",
     "reset_states",
+    "rotary",
+    "scaled_dot_product_attention",
+    "sinusoidal",
     "summary",
     "unpad_sequences",
 ]
