@@ -79,6 +79,7 @@ def _entries() -> list[Entry]:
         Entry("Sequential", lambda **k: nn.Sequential([nn.Dense(4, td.tanh, **k), td.sin, nn.Dense(2, **k)]), (2, 3)),
     ]
     out += _recurrent()
+    out += _images(sequence, image, volume)
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -104,6 +105,65 @@ def _entries() -> list[Entry]:
             Entry(cls.__name__, lambda c=cls, **k: c(3, 2, "same", depth_multiplier=2, **k), shape, formats=True)
         )
     return out
+
+
+def _images(*shapes: tuple[int, ...]) -> list[Entry]:
+    """What changes the size of images, what their channels do to each other, and layers with other weights."""
+    sequence, image, volume = shapes
+    out = []
+    for rank, shape in ((1, sequence), (2, image), (3, volume)):
+        for name, options in (("ZeroPadding", {}), ("Cropping", {}), ("UpSampling", {})):
+            cls = getattr(nn, f"{name}{rank}D")
+            out.append(Entry(cls.__name__, lambda c=cls, o=options, **k: c(**o, **k), shape, formats=True, dtype=False))
+        up = getattr(nn, f"UpSampling{rank}D")
+        out.append(
+            Entry(
+                f"{up.__name__}, bilinear",
+                lambda c=up, **k: c(3, interpolation="bilinear", **k),
+                shape,
+                formats=True,
+                dtype=False,
+            )
+        )
+    for rank, shape in ((1, sequence), (2, image)):
+        cls = getattr(nn, f"SeparableConv{rank}D")
+        out.append(
+            Entry(
+                cls.__name__,
+                lambda c=cls, **k: c(5, 3, 2, "same", depth_multiplier=2, bias_initializer="random_normal", **k),
+                shape,
+                formats=True,
+            )
+        )
+
+    def response(**k: Any) -> nn.Module:
+        layer = nn.GlobalResponseNormalization(input_size=4, **k)
+        rng = np.random.default_rng(0)
+        layer.assign({n: td.asarray(rng.standard_normal(4)).astype(layer.dtype) for n in ("gamma", "beta")})
+        return layer
+
+    def kernel_of(layer: Any) -> Any:
+        return lambda **k: nn.WeightNormalization(layer(**k))
+
+    return [
+        *out,
+        Entry("SqueezeExcitation", lambda **k: nn.SqueezeExcitation(2, activation="tanh", **k), image, formats=True),
+        Entry("GlobalResponseNormalization", response, image, formats=True),
+        Entry("WeightNormalization", kernel_of(lambda **k: nn.Dense(3, "tanh", **k)), (2, 5)),
+        Entry(
+            "WeightNormalization, grouped", kernel_of(lambda **k: nn.Conv2D(6, 3, groups=2, **k)), image, formats=True
+        ),
+        Entry("WeightNormalization, transposed", kernel_of(lambda **k: nn.Conv1DTranspose(6, 3, 2, **k)), sequence),
+        Entry("WeightNormalization, depthwise", kernel_of(lambda **k: nn.DepthwiseConv2D(3, **k)), image),
+        Entry(
+            "WeightNormalization, recurrent",
+            lambda **k: nn.WeightNormalization(nn.GRU(4, return_sequences=True, **k), "cell.recurrent_kernel"),
+            (2, 5, 3),
+        ),
+        # Derivatives take the vectors as constants, which is exact where they have converged: hence 40 iterations.
+        Entry("SpectralNormalization", lambda **k: nn.SpectralNormalization(nn.Dense(2, **k), 40), (2, 5)),
+        Entry("SpectralNormalization, conv", lambda **k: nn.SpectralNormalization(nn.Conv1D(2, 3, **k), 40), sequence),
+    ]
 
 
 def _recurrent() -> list[Entry]:

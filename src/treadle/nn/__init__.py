@@ -6,7 +6,16 @@ from treadle.core.owned import Parameter, State
 from treadle.nn import activations, initializers, losses, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization
+from treadle.nn.borders import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from treadle.nn.calls import is_training
+from treadle.nn.channels import GlobalResponseNormalization, SqueezeExcitation
 from treadle.nn.conv_arithmetic import ConvShape, conv_shape
 from treadle.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from treadle.nn.convolution import Conv1D, Conv2D, Conv3D
@@ -46,6 +55,9 @@ from treadle.nn.recurrent import (
     SimpleRNNCell,
     StackedCells,
 )
+from treadle.nn.reparametrized import SpectralNormalization, WeightNormalization
+from treadle.nn.resizing import UpSampling1D, UpSampling2D, UpSampling3D, resize
+from treadle.nn.separable import SeparableConv1D, SeparableConv2D
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
 from treadle.nn.summary import Summary, summary
@@ -77,6 +89,9 @@ __all__ = [
     "Conv3D",
     "Conv3DTranspose",
     "ConvShape",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -91,6 +106,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GlobalResponseNormalization",
     "GroupNorm",
     "GroupNormalization",
     "LSTM",
@@ -112,13 +128,24 @@ __all__ = [
     "ReLU",
     "Recurrent",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
+    "SpectralNormalization",
+    "SqueezeExcitation",
     "StackedCells",
     "State",
     "Summary",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "WeightNormalization",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
     "activations",
     "conv_shape",
     "defaults",
@@ -128,5 +155,6 @@ __all__ = [
     "kernel_to",
     "losses",
     "recurrent",
+    "resize",
     "summary",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from treadle import array as xp
 from treadle.core.dims import same_size
-from treadle.core.dtypes import as_dtype, float32
+from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError
 from treadle.core.owned import Parameter, State
 from treadle.core.spec import Spec, normalize_axis, show_shape
@@ -15,6 +15,7 @@ from treadle.nn import initializers
 from treadle.nn.calls import is_training
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
+from treadle.nn.widening import widened
 
 
 class BatchNormalization(Module):
@@ -99,7 +100,7 @@ class BatchNormalization(Module):
         axis = normalize_axis(self.axis, x.ndim)
         check_channels(x, axis, self.moving_mean.shape[0])
         shape = tuple(self.moving_mean.shape[0] if a == axis else 1 for a in range(x.ndim))
-        wide = x.astype(float32) if x.dtype.bits < 32 else x
+        wide = widened(x)
         if is_training():
             mean, variance = self._statistics(wide, axis, mask)
             self._move(mean, variance)
