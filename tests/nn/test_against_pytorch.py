@@ -215,17 +215,15 @@ def _borders_and_sizes() -> list[Case]:
                         shape,
                     )
                 )
-    for size in ((3, 11), (2, 2)):
-        cases.append(
-            Case(
-                f"resize {size} antialias",
-                lambda s=size: Call(lambda x: nn.resize(x, s, antialias=True, **PLACES)),
-                lambda s=size: Function(
-                    lambda x: torch.nn.functional.interpolate(x, s, mode="bilinear", antialias=True)
-                ),
-                (2, 3, 7, 8),
-            )
+    cases += [
+        Case(
+            f"resize {size} antialias",
+            lambda s=size: Call(lambda x: nn.resize(x, s, antialias=True, **PLACES)),
+            lambda s=size: Function(lambda x: torch.nn.functional.interpolate(x, s, mode="bilinear", antialias=True)),
+            (2, 3, 7, 8),
         )
+        for size in ((3, 11), (2, 2))
+    ]
     return cases
 
 
@@ -481,7 +479,8 @@ def test_layer_and_its_gradients(case: Case) -> None:
 
 def test_every_layer_is_compared() -> None:
     elsewhere = {  # tests/nn/test_recurrent.py compares these
-        "SimpleRNN", "LSTM", "GRU", "SimpleRNNCell", "LSTMCell", "GRUCell", "Recurrent", "StackedCells", "Bidirectional",
+        "SimpleRNN", "LSTM", "GRU", "SimpleRNNCell", "LSTMCell", "GRUCell", "Recurrent", "StackedCells",
+        "Bidirectional",
     }  # fmt: skip
     not_theirs = {"GlobalResponseNormalization"}  # its formula is in test_image_layers.py
     compared = {type(m).__name__ for c in CASES for m in c.ours().modules().values()} - {"Call"}

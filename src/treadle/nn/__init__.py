@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses, recurrent
+from treadle.nn import activations, initializers, losses, models, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.borders import (
@@ -61,6 +61,7 @@ from treadle.nn.separable import SeparableConv1D, SeparableConv2D
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
 from treadle.nn.summary import Summary, summary
+from treadle.nn.torch_weights import from_torch
 
 # Keras's and others' short names of the same classes.
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
@@ -150,10 +151,12 @@ __all__ = [
     "conv_shape",
     "defaults",
     "flat_kernel_to",
+    "from_torch",
     "initializers",
     "is_training",
     "kernel_to",
     "losses",
+    "models",
     "recurrent",
     "resize",
     "summary",

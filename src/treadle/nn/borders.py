@@ -52,8 +52,8 @@ class _Border(Module):
                 raise ShapeError(
                     f"nothing is left of the {name} of x {named_shape(x.shape, names)}: {n} - {low} - {high} = {left}"
                 )
-        low, high = (tuple(sign * p[i] for p in pairs) for i in (0, 1))
-        out: Tensor = shape_ops.pad(x, like(0, x), low=low, high=high, interior=(0,) * x.ndim)
+        starts, ends = (tuple(sign * p[i] for p in pairs) for i in (0, 1))
+        out: Tensor = shape_ops.pad(x, like(0, x), low=starts, high=ends, interior=(0,) * x.ndim)
         return out
 
 

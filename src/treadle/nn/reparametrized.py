@@ -227,6 +227,6 @@ class SpectralNormalization(_Reparametrized):
         left, right = widened(self.left), widened(self.right)
         if is_training():
             left, right = self._iterated(stop_gradient(matrix), left, right, self.power_iterations)
-            self.left, self.right = left.astype(weight.dtype), right.astype(weight.dtype)
+            self.left, self.right = State(left.astype(weight.dtype)), State(right.astype(weight.dtype))
         largest = xp.sum(stop_gradient(left) * (matrix @ stop_gradient(right)))
         return (widened(weight) / largest).astype(weight.dtype)

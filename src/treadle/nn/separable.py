@@ -76,7 +76,7 @@ class SeparableConv1D(_SeparableConv):
 
 
 class SeparableConv2D(_SeparableConv):
-    """A depthwise convolution and a 1×1 one behind it: `k * k * c * m + c * m * filters` weights, not `k * k * c * filters`.
+    """A depthwise convolution and a 1×1 one behind it: `k k c m + c m f` weights instead of `k k c f`.
 
     Shapes: x `[batch, height, width, channels]` → `[batch, new height, new width, filters]`; `depthwise.kernel`
     `[kernel height, kernel width, channels, depth_multiplier]`; `pointwise.kernel`
