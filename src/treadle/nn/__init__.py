@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, initializers, losses, models, recurrent
+from treadle.nn import activations, augment, initializers, losses, models, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
+from treadle.nn.augment.layers import (
+    ColorJitter,
+    CutMix,
+    MixUp,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+)
 from treadle.nn.batch_norm import BatchNormalization
 from treadle.nn.borders import (
     Cropping1D,
@@ -83,6 +92,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Cell",
+    "ColorJitter",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -93,6 +103,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -121,11 +132,16 @@ __all__ = [
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
+    "MixUp",
     "Module",
     "PReLU",
     "Parameter",
     "RMSNorm",
     "RMSNormalization",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
     "ReLU",
     "Recurrent",
     "Reshape",
@@ -148,6 +164,7 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
     "activations",
+    "augment",
     "conv_shape",
     "defaults",
     "flat_kernel_to",

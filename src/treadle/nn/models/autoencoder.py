@@ -141,7 +141,7 @@ class VAE(Module):
 
 
 def negative_elbo(prediction: Latent, target: Any, *, beta: float = 1.0) -> Tensor:
-    """The loss of a `VAE`, in nats: cross-entropy of the pixels, plus beta times the divergence from the standard normal.
+    """The loss of a `VAE`, in nats: cross-entropy of the pixels, and beta times the divergence from a standard normal.
 
     `sum over pixels of crossentropy(logits, x) + beta * sum(mean² + variance - log(variance) - 1) / 2`, the mean over
     images. With beta = 1 it is an upper bound of -log p(x).
