@@ -52,6 +52,7 @@ from treadle.nn.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from treadle.nn.precision import autocast
 from treadle.nn.recurrent import (
     GRU,
     LSTM,
@@ -165,6 +166,7 @@ __all__ = [
     "ZeroPadding3D",
     "activations",
     "augment",
+    "autocast",
     "conv_shape",
     "defaults",
     "flat_kernel_to",

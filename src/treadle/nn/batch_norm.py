@@ -15,6 +15,7 @@ from treadle.nn import initializers
 from treadle.nn.calls import is_training
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
+from treadle.nn.precision import result_type
 from treadle.nn.widening import widened
 
 
@@ -112,7 +113,7 @@ class BatchNormalization(Module):
         y = (wide - xp.reshape(mean, shape)) * xp.reshape(factor, shape)
         if self.beta is not None:
             y = y + xp.reshape(self.beta, shape)
-        return y.astype(xp.result_type(x, self.moving_mean))
+        return y.astype(result_type(x, self.moving_mean))
 
     def _statistics(self, x: Tensor, axis: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and variance of the channels, `[channels]` each."""

@@ -16,6 +16,7 @@ from treadle.nn.activations import ActivationLike
 from treadle.nn.batch_norm import check_channels, check_epsilon
 from treadle.nn.dense import Dense
 from treadle.nn.module import Module
+from treadle.nn.precision import result_type
 from treadle.nn.spatial import check_data_format, per_axis
 from treadle.nn.widening import widened
 
@@ -146,4 +147,4 @@ class GlobalResponseNormalization(Module):
         response = length / (xp.mean(length, axis=axis, keepdims=True) + self.epsilon)
         shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         y = xp.reshape(self.gamma, shape) * (wide * response) + xp.reshape(self.beta, shape) + wide
-        return y.astype(xp.result_type(x, self.gamma))
+        return y.astype(result_type(x, self.gamma))

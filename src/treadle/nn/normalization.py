@@ -16,6 +16,7 @@ from treadle.nn import initializers
 from treadle.nn.batch_norm import check_channels, check_epsilon
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
+from treadle.nn.precision import result_type
 from treadle.nn.spatial import per_axis
 from treadle.nn.widening import widened
 
@@ -81,9 +82,9 @@ class _OverAxes(Module):
         shape = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
         out = x.dtype
         if self.gamma is not None:
-            y, out = y * xp.reshape(self.gamma, shape), xp.result_type(out, self.dtype)
+            y, out = y * xp.reshape(self.gamma, shape), result_type(x, self.dtype)
         if self.beta is not None:
-            y, out = y + xp.reshape(self.beta, shape), xp.result_type(out, self.dtype)
+            y, out = y + xp.reshape(self.beta, shape), result_type(x, self.dtype)
         return y.astype(out)
 
 
@@ -247,7 +248,7 @@ class GroupNormalization(Module):
         shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         out = x.dtype
         if self.gamma is not None:
-            y, out = y * xp.reshape(self.gamma, shape), xp.result_type(out, self.dtype)
+            y, out = y * xp.reshape(self.gamma, shape), result_type(x, self.dtype)
         if self.beta is not None:
-            y, out = y + xp.reshape(self.beta, shape), xp.result_type(out, self.dtype)
+            y, out = y + xp.reshape(self.beta, shape), result_type(x, self.dtype)
         return y.astype(out)
