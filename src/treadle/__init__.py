@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle import array, random, testing, transforms
+from treadle import array, debug, random, testing, transforms
 from treadle._version import __version__
 from treadle.array import *  # noqa: F403, the array namespace is this package
 from treadle.core import errors
@@ -19,8 +19,9 @@ from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
+from treadle.debug import check, on_gradient, print, probe, summary  # noqa: A004, td.print
 from treadle.ops.control import cond, scan, switch, while_loop
-from treadle.ops.host import host_call
+from treadle.ops.host import host
 from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
@@ -66,24 +67,30 @@ __all__ = [
     "Spec",
     "Tensor",
     "__version__",
+    "check",
     "cond",
     "data",
     "datasets",
+    "debug",
     "errors",
     "evaluate",
     "fit",
     "get_threads",
-    "host_call",
+    "host",
     "load",
     "losses",
     "nn",
+    "on_gradient",
     "optim",
     "predict",
+    "print",
+    "probe",
     "random",
     "save",
     "scan",
     "scope",
     "set_threads",
+    "summary",
     "switch",
     "testing",
     "train",

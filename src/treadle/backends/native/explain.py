@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from treadle.backends.native import engine
-from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, While
+from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, Turn, While
 from treadle.backends.native.target import host
 from treadle.core.graph import Node
 from treadle.core.source import place_text
@@ -160,6 +160,8 @@ def _kernel(number: int, item: Item, depth: int, rounds: int) -> Kernel:
         return Kernel(
             number, f"Python: {item.node.primitive.name}", depth, rounds, 0, int(size), 1, scope, source, text
         )
+    if isinstance(item, Turn):
+        return Kernel(number, "Python: which turn of the loop", depth, rounds, 0, 0, 1, "", "", "turn")
     if isinstance(item, Repeat):
         name = f"loop of {item.count}"
     elif isinstance(item, While):

@@ -18,6 +18,7 @@ from treadle.core.tensor import Tensor
 from treadle.ops.control.assigned import Watch, watched
 from treadle.ops.control.bodies import Bodies, Body, check_functions, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
+from treadle.ops.effects import gated, is_decided
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("cond", multiple=True)
@@ -131,7 +132,15 @@ def _(batched: Any, index: Any, *operands: Any, size: Any, branches: tuple[Graph
     # Every branch runs on every example, and each example takes its own branch's result. An index that is out of
     # range in a branch that was not taken must not raise.
     every = (True,) * len(none)
-    results = [_replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands) for g in branches]
+    results = []
+    for k, g in enumerate(branches):
+        if is_decided(g):  # what prints and checks must know which examples it is for
+            is_mine = ew.ge if k == len(branches) - 1 else ew.eq
+            mine = is_mine(index, array_namespace().asarray(k, dtype=int32))
+            made = t.batch_graph(tolerant(gated(g)), (*batched[1:], True), size, every)[0]
+            results.append(_replay(made, [*operands, mine]))
+        else:
+            results.append(_replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands))
     outs = results[-1]
     for k in range(len(branches) - 2, -1, -1):
         limit = array_namespace().asarray(k, dtype=int32)

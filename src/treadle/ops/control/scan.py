@@ -15,6 +15,7 @@ from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.graph import Graph, Var
 from treadle.core.primitive import Batched, Primitive, Unknown, Zero
 from treadle.core.registry import graph_transforms
+from treadle.core.running import looping
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
@@ -57,11 +58,13 @@ def _(*inputs: Any, body: Graph, length: int, reverse: bool, consts: int, carry:
     fixed, state, xs = inputs[:consts], list(inputs[consts : consts + carry]), inputs[consts + carry :]
     specs = body.output_specs[carry:]
     ys = [np.empty((length, *map(int, s.shape)), s.dtype.numpy) for s in specs]
-    for t in range(length - 1, -1, -1) if reverse else range(length):
-        outs = run(body, [*fixed, *state, *(x[t] for x in xs)])
-        state = list(outs[:carry])
-        for y, value in zip(ys, outs[carry:], strict=True):
-            y[t] = value
+    with looping() as turns:
+        for t in range(length - 1, -1, -1) if reverse else range(length):
+            turns[-1] = t
+            outs = run(body, [*fixed, *state, *(x[t] for x in xs)])
+            state = list(outs[:carry])
+            for y, value in zip(ys, outs[carry:], strict=True):
+                y[t] = value
     return (*state, *ys)
 
 

@@ -13,6 +13,7 @@ from treadle.core.errors import ArgumentError, DerivativeError, ShapeError
 from treadle.core.graph import Graph
 from treadle.core.primitive import Batched, Primitive, Zero
 from treadle.core.registry import array_namespace, graph_transforms
+from treadle.core.running import looping
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
@@ -23,6 +24,7 @@ from treadle.ops.control.cond import _primitive as cond_primitive
 from treadle.ops.control.cond import tolerant
 from treadle.ops.control.scan import _Order
 from treadle.ops.control.scan import _primitive as scan_primitive
+from treadle.ops.effects import gated, is_decided
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("while_loop", multiple=True)
@@ -55,9 +57,10 @@ def _(
 ) -> tuple[Any, ...]:
     c, b, carry = _split(inputs, condition_consts, body_consts)
     steps = 0
-    while (max_steps is None or steps < max_steps) and bool(run(condition, [*c, *carry])[0]):
-        carry = list(run(body, [*b, *carry]))
-        steps += 1
+    with looping() as turns:
+        while (max_steps is None or steps < max_steps) and bool(run(condition, [*c, *carry])[0]):
+            carry = list(run(body, [*b, *carry]))
+            turns[-1] = steps = steps + 1
     return tuple(carry)
 
 
@@ -199,6 +202,8 @@ def _(
     if not differs:
         graphs, counts = (new_condition, new_body), (condition_consts, body_consts)
     else:
+        if is_decided(body):  # what prints and checks must know which examples are still running
+            new_body = t.batch_graph(gated(body), (*fb, *flags, True), size, force)[0]
         graphs, counts = _masked(new_condition, new_body, len(c), len(b), size), (len(c), len(c) + len(b))
         consts = [*c, *c, *b]
     outs = _primitive(
@@ -231,13 +236,15 @@ def _masked(condition: Graph, body: Graph, n_c: int, n_b: int, size: Any) -> tup
         c, rest = xs[:n_c], xs[n_c:]
         state = rest[n_b:]
         holds = replay(condition, [*c, *state])[0]
-        made = replay(body_of_all, rest)
+        more = [holds] if len(body.inputs) > len(rest) else []
+        made = replay(body_of_all, [*rest, *more])
         return [
             ew.select(shape_ops.reshape(holds, shape=(size,) + (1,) * (x.ndim - 1)), x, old)
             for x, old in zip(made, state, strict=True)
         ]
 
     specs = [*condition.input_specs[:n_c], *body.input_specs[:n_b], *carry]
+    # body: perhaps gated, with the mask as its last input
     return t.closed(any_holds, condition.input_specs, "any"), t.closed(step, specs, f"masked_{body.name}")
 
 

@@ -1,0 +1,9 @@
+"""Seeing inside of code that runs as a graph: printing, checks, probes, and what went wrong where."""
+
+from __future__ import annotations
+
+from treadle.debug.describe import summary
+from treadle.debug.effects import check, on_gradient, print, probe  # noqa: A004, td.print
+from treadle.debug.messages import reset_counts
+
+__all__ = ["check", "on_gradient", "print", "probe", "reset_counts", "summary"]
