@@ -22,6 +22,8 @@ from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
+from treadle.transforms.fetching import fetched, overridden, result_paths
+from treadle.transforms.names import names_of
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
 from treadle.transforms.unrolled import UnrolledWarning, find_unrolled
@@ -107,6 +109,92 @@ class Compiled:
                 return self._entry(call)[0].graph
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def names(self, *args: Any, **kwargs: Any) -> list[str]:
+        """The names of the values that `fetch` and `override` can reach in a call with these arguments.
+
+        >>> import treadle as td
+        >>> td.compile(lambda x: {"total": td.exp(x).sum()}).names(td.zeros(3))
+        ['x', 'total', 'exp', 'sum']
+        """
+
+        def attempt(call: Call) -> list[str]:
+            with self._lock:
+                entry = self._entry(call)[0]
+            named = names_of(entry.graph, result_paths(entry.result))
+            return [name for name in named if not name.startswith("%")]
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def fetch(self, names: Sequence[str], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Run once and return values from the middle of the function. Nothing is assigned to modules.
+
+        Names are those of arguments ("x", "model.dense.kernel"), of results ("loss"; "out" for a single one, "0", "1",
+        … of a tuple), of `td.probe`s, `scope/out` for what a layer gives, `scope/tanh` for a value by its operation
+        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/", `**` for any.
+        "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
+        respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
+        `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
+
+        Raises:
+            ArgumentError: no value has such a name; the message has names that are near.
+
+        >>> import treadle as td
+        >>> def loss(w, x):
+        ...     with td.scope("hidden"):
+        ...         h = td.tanh(w * x)
+        ...     return {"loss": (h * h).sum()}
+        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.asarray([1.0]), td.asarray([0.0]))
+        >>> {name: value.tolist() for name, value in found.items()}
+        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0], 'grad/hidden/tanh': [0.0]}
+        """
+        what = f"td.compile({self.name}).fetch"
+
+        def attempt(call: Call) -> dict[str, Tensor]:
+            with self._lock:
+                entry, variables = self._entry(call)
+                found, graph = fetched(entry.graph, entry.result, names, what)
+            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
+            return dict(zip(found, outs, strict=True))
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def override(self, values: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Run once with values in the middle replaced, and return the result. Nothing is assigned to modules.
+
+        Args:
+            values: by name, as in `fetch`: a tensor of the value's shape and dtype, or a function of what the value
+                would have been. In the body of a scan it is replaced at each step.
+
+        Raises:
+            ArgumentError: no value has such a name.
+            ShapeError: the replacement has another shape or dtype.
+
+        >>> import treadle as td
+        >>> f = td.compile(lambda x: td.exp(td.tanh(x)) + 1)
+        >>> f.override({"tanh": td.asarray([0.0])}, td.asarray([3.0])).tolist()
+        [2.0]
+        >>> f.override({"tanh": lambda h: h * 0}, td.asarray([3.0])).tolist()
+        [2.0]
+        """
+        what = f"td.compile({self.name}).override"
+
+        def attempt(call: Call) -> Any:
+            with self._lock:
+                entry, variables = self._entry(call)
+            graph = overridden(entry.graph, entry.result, values, what)
+            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
+            return entry.result.rebuild(outs[: len(entry.result.positions)])
+
+        return with_rebuild(attempt, self.function, args, kwargs)
+
+    def _run_graph(self, graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Run a graph made of a traced version's, on this function's backend."""
+        executable = graph.derived.get("fetching")
+        if executable is None:
+            executable = graph.derived["fetching"] = get_backend(self.backend).prepare(simplify(graph))
+        values = executable([x.numpy() for x in inputs])
+        return [Tensor(Spec(v.shape, s.dtype), v) for v, s in zip(values, graph.output_specs, strict=True)]
 
     def explain(self, *args: Any, **kwargs: Any) -> Any:
         """What a call with these arguments runs: its kernels with their work, what lies in memory and why.

@@ -10,6 +10,7 @@ from treadle.core.errors import DerivativeError
 from treadle.core.graph import has_effects
 from treadle.core.primitive import Primitive, Unknown, Zero
 from treadle.core.running import quiet
+from treadle.core.source import phase
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import bind_known, is_transposable
@@ -85,7 +86,10 @@ def push_node(
             outs, made = primitive.rules[rule](primals, tangents, **params)
         return outs, made
     outs = bind_known(primitive, primals, params, known)
-    return outs, push_forward(primitive, params, primals, tangents, outs)
+    if not active:
+        return outs, [Zero(o.spec) for o in outs]
+    with phase("derivative"):
+        return outs, push_forward(primitive, params, primals, tangents, outs)
 
 
 def _fit(t: Any, spec: Spec) -> Tangent:
