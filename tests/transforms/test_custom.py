@@ -125,7 +125,7 @@ def test_host() -> None:
     assert td.compile(f)(t64([1.0, 2.0])).tolist() == [3.0, 6.0]
     assert td.vmap(td.vmap(f))(t64([[[1.0], [2.0]], [[3.0], [4.0]]])).tolist() == [[[3.0], [6.0]], [[9.0], [12.0]]]
     assert calls == [(1,), (2,), (1,), (1,), (1,), (1,)]
-    with pytest.raises(td.errors.DerivativeError, match=r"no derivative.*custom_jvp"):
+    with pytest.raises(td.errors.DerivativeError, match=r"no derivative.*derivative="):
         td.grad(lambda x: f(x).sum())(t64([1.0]))
     with pytest.raises(td.errors.ShapeError, match="promised"):
         td.host(lambda a: a[:1], t64([1.0, 2.0]), result_shape=t64([1.0, 2.0]))

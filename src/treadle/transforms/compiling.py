@@ -12,6 +12,7 @@ from functools import update_wrapper
 from typing import Any
 
 from treadle.core.dims import Dim, Size
+from treadle.core.eager import is_eager
 from treadle.core.errors import ArgumentError
 from treadle.core.graph import Graph
 from treadle.core.registry import backend as get_backend
@@ -21,7 +22,7 @@ from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
-from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
+from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
 from treadle.transforms.names import names_of
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
@@ -80,6 +81,8 @@ class Compiled:
         return _BoundCompiled(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_eager():
+            return run_eagerly(self.function, args, kwargs)
         for known in self._shortcuts:
             out = known(args, kwargs)
             if out is not MISS:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core.dtypes import bool_, int32
+from treadle.core.eager import runs_at_once
 from treadle.core.errors import ArgumentError, DerivativeError, ShapeError
 from treadle.core.graph import Graph
 from treadle.core.primitive import Batched, Primitive, Zero
@@ -294,6 +295,10 @@ def while_loop(
         out = body(*state)
         return (out,) if single else tuple(out) if isinstance(out, list) else out
 
+    if runs_at_once(start.tensors):
+        state = _in_python(condition, step, start, max_steps)
+        return state[0] if single else state
+
     def traced_under(watch: Watch) -> Bodies:
         bodies = [Body("the condition", condition), Body("the body", functools.partial(watch.run, step))]
         return trace_bodies("td.while_loop", bodies, [init, init])
@@ -310,15 +315,8 @@ def while_loop(
         )
         watch.assign(variables)
         return state[0] if single else state
-    if traced.results[0].specs != [Spec((), bool_)]:
-        raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {traced.results[0].specs}")
-    new = traced.results[1]
-    if new.structure != start.structure or new.specs != start.specs:
-        raise ShapeError(
-            "td.while_loop: the body must return the state as it came, "
-            f"{dict(zip(start.structure.paths(), start.specs, strict=True))}, and returns "
-            f"{dict(zip(new.structure.paths(), new.specs, strict=True))}"
-        )
+    _check_condition(traced.results[0])
+    _check_state(start, traced.results[1])
     n, k = len(start.tensors), len(traced.captured)
     order = _Order([("s", n), ("c", k)])
     graphs = [order.permute_inputs(g, ["c", "s"]) for g in traced.graphs]
@@ -334,3 +332,35 @@ def while_loop(
     )
     made = start.rebuild(outs)
     return made[0] if single else made
+
+
+def _check_condition(made: Leaves) -> None:
+    if made.specs != [Spec((), bool_)]:
+        raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {made.specs}")
+
+
+def _check_state(start: Leaves, new: Leaves) -> None:
+    if new.structure != start.structure or new.specs != start.specs:
+        raise ShapeError(
+            "td.while_loop: the body must return the state as it came, "
+            f"{dict(zip(start.structure.paths(), start.specs, strict=True))}, and returns "
+            f"{dict(zip(new.structure.paths(), new.specs, strict=True))}"
+        )
+
+
+def _in_python(
+    condition: Callable[..., Any], step: Callable[..., Any], start: Leaves, max_steps: int | None
+) -> tuple[Any, ...]:
+    """The loop as Python runs it, step by step in the user's frames."""
+    now, steps = start, 0
+    with looping() as turns:
+        while max_steps is None or steps < max_steps:
+            holds = Leaves.of(condition(*now.rebuild(now.tensors)), "td.while_loop: the condition")
+            _check_condition(holds)
+            if not bool(holds.tensors[0]):
+                break
+            now = Leaves.of(step(*now.rebuild(now.tensors)), "td.while_loop: the state")
+            _check_state(start, now)
+            turns[-1] = steps = steps + 1
+    made: tuple[Any, ...] = now.rebuild(now.tensors)
+    return made
