@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from treadle.core import trees
+from treadle.core.describing import describe
 from treadle.core.errors import ArgumentError
 from treadle.core.registry import array_namespace
 from treadle.core.source import caller, current_scope
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
-from treadle.debug.describe import Shown, Summary, describe
+from treadle.debug.describe import Shown, Summary
 
 Array = np.ndarray[Any, Any]
 

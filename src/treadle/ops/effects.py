@@ -208,9 +208,7 @@ def gated(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         nodes += _gated(node, on)
-    return Graph(
-        graph.name, [*graph.inputs, on], nodes, graph.outputs, input_names=[*graph.input_names, "on"]
-    )
+    return Graph(graph.name, [*graph.inputs, on], nodes, graph.outputs, input_names=[*graph.input_names, "on"])
 
 
 def _gated(node: Node, on: Var) -> list[Node]:

@@ -22,16 +22,12 @@ _Outputs = tuple[tuple[Any, Any], ...]
 
 
 @_primitive.shape
-def _(
-    *inputs: Spec, function: Opaque, derivative: Opaque | None, outputs: _Outputs, batch: int
-) -> tuple[Spec, ...]:
+def _(*inputs: Spec, function: Opaque, derivative: Opaque | None, outputs: _Outputs, batch: int) -> tuple[Spec, ...]:
     return tuple(Spec(shape, dtype) for shape, dtype in outputs)
 
 
 @_primitive.reference
-def _(
-    *inputs: Any, function: Opaque, derivative: Opaque | None, outputs: _Outputs, batch: int
-) -> tuple[Any, ...]:
+def _(*inputs: Any, function: Opaque, derivative: Opaque | None, outputs: _Outputs, batch: int) -> tuple[Any, ...]:
     made = next_result()
     if made is None:
         made = _call(inputs, function, outputs, batch)

@@ -13,7 +13,7 @@ from typing import Any
 
 from treadle.core.dims import Dim, Size
 from treadle.core.eager import is_eager
-from treadle.core.errors import ArgumentError
+from treadle.core.errors import ArgumentError, NonFiniteError
 from treadle.core.graph import Graph
 from treadle.core.registry import backend as get_backend
 from treadle.core.source import caller
@@ -25,6 +25,7 @@ from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
 from treadle.transforms.names import names_of
+from treadle.transforms.provenance import FiniteGuard, error_of, with_finite_flag
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
 from treadle.transforms.unrolled import UnrolledWarning, find_unrolled
@@ -59,11 +60,17 @@ class Compiled:
     """
 
     def __init__(
-        self, function: Callable[..., Any], dynamic: Mapping[str, Any] | None, backend: str | None, name: str | None
+        self,
+        function: Callable[..., Any],
+        dynamic: Mapping[str, Any] | None,
+        backend: str | None,
+        name: str | None,
+        nan_check: bool = False,
     ) -> None:
         self.function = function
         self.dynamic = dict(dynamic or {})
         self.backend = backend
+        self.nan_check = nan_check
         self.name = name or function_name(function)
         self.traces = 0
         self._cache: OrderedDict[Hashable, Entry] = OrderedDict()
@@ -252,6 +259,25 @@ class Compiled:
             )
         return getattr(backend, ability)
 
+    def why_not_finite(self, *args: Any, **kwargs: Any) -> NonFiniteError:
+        """What makes the results of a call with these arguments NaN or infinite, found node by node with NumPy.
+
+        Nothing is assigned, printed, or called again.
+
+        >>> import treadle as td
+        >>> error = td.compile(lambda x: td.log(x).sum()).why_not_finite(td.asarray([1.0, 0.0]))
+        >>> print(error.message.splitlines()[0])
+        an infinite value in the forward pass: `log` made it of finite numbers
+        """
+
+        def attempt(call: Call) -> NonFiniteError:
+            with self._lock:
+                entry, variables = self._entry(call)
+            inputs = [x.numpy() for x in (*call.leaves, *variables, *entry.captured)]
+            return error_of(entry.graph, inputs, [])
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
     def clear_cache(self) -> None:
         """Forget all traced versions."""
         with self._lock:
@@ -323,7 +349,11 @@ class Compiled:
         closed = graph.close()
         self._notice_unrolled(closed)
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
-        executable = get_backend(self.backend).prepare(simplify(closed))
+        prepare = get_backend(self.backend).prepare
+        if self.nan_check:
+            executable = FiniteGuard(closed, prepare(simplify(with_finite_flag(closed))))
+        else:
+            executable = prepare(simplify(closed))
         return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
 
     def _notice(self, call: Call) -> None:
@@ -430,6 +460,7 @@ def compile(
     dynamic: Mapping[str, Any] | None = None,
     backend: str | None = None,
     name: str | None = None,
+    nan_check: bool = False,
 ) -> Any:
     """A function that runs as one graph: traced at the first call, then run without Python between operations.
 
@@ -441,8 +472,12 @@ def compile(
         dynamic: sizes that one version serves: `{"x": ("batch", None)}` names axis 0 of x; equal names are equal sizes.
         backend: "reference", or another that `treadle doctor` lists; the current one if None.
         name: what messages and graphs call it.
+        nan_check: look after each run whether all results and assigned variables are finite. If not, nothing is
+            assigned, the run is repeated node by node from the same inputs, and the error names the node that made the
+            first NaN or infinity, its line and layer, what it took, and where that came from.
 
     Raises (at a call):
+        NonFiniteError: with `nan_check`, a result is NaN or infinite.
         TraceError: the function asks for a number (`if x > 0`) that is not known while tracing.
 
     >>> import treadle as td
@@ -451,8 +486,8 @@ def compile(
     ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], 1)
     """
     if function is None:
-        return lambda f: Compiled(f, dynamic, backend, name)
-    return Compiled(function, dynamic, backend, name)
+        return lambda f: Compiled(f, dynamic, backend, name, nan_check)
+    return Compiled(function, dynamic, backend, name, nan_check)
 
 
 def trace_to_graph(function: Callable[..., Any], args: Any, kwargs: Any, creator: str) -> tuple[Graph, Result]:

@@ -74,7 +74,7 @@ def _forward(
 ) -> Iterator[Step]:
     """The nodes that compute what the program says, and no derivative; with those around them. And all probes."""
     for i, node in enumerate(graph.nodes):
-        skipped = only_probes or bool(node.source.phase)
+        skipped = only_probes or node.source.phase in ("derivative", "backward")
         key = INSIDE.get(node.primitive.name)
         if key is not None:
             more = (*lengths, node.params["length"]) if key == "body" else lengths

@@ -16,9 +16,7 @@ from treadle.transforms.names import INSIDE, Place
 Change = Callable[[Tensor], Tensor]
 
 
-def rewired(
-    graph: Graph, read: Sequence[Place], changes: Mapping[Place, Change], moved: Sequence[Place] = ()
-) -> Graph:
+def rewired(graph: Graph, read: Sequence[Place], changes: Mapping[Place, Change], moved: Sequence[Place] = ()) -> Graph:
     """A graph without captures, with more outputs and inputs at the end of its own.
 
     Args:
@@ -106,7 +104,10 @@ class _Rewiring:
             return Place(place.trail[1:], place.var, place.lengths[1:] if is_loop else place.lengths)
 
         graph = rewired(
-            node.params[key], [inner(p) for p in read], {inner(p): c for p, c in changes.items()}, [inner(p) for p in moved]
+            node.params[key],
+            [inner(p) for p in read],
+            {inner(p): c for p, c in changes.items()},
+            [inner(p) for p in moved],
         )
         if is_loop:
             params, primitive = {**node.params, "body": graph}, node.primitive
@@ -127,7 +128,7 @@ class _Rewiring:
 
 
 def spec_of(place: Place) -> Spec:
-        return spec_of(place)
+    return spec_of(place)
 
 
 def spec_of(place: Place) -> Spec:
