@@ -19,7 +19,7 @@ from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.debug import check, on_gradient, print, probe, summary  # noqa: A004, td.print
+from treadle.debug import check, compare, on_gradient, print, probe, summary  # noqa: A004, td.print
 from treadle.ops.control import cond, scan, switch, while_loop
 from treadle.ops.host import host
 from treadle.transforms import *  # noqa: F403
@@ -28,12 +28,13 @@ if _typing.TYPE_CHECKING:
     from treadle import data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
-    from treadle.train import evaluate, load, predict, save
+    from treadle.train import doctor, evaluate, load, predict, save
     from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
 _ROOMS = ("data", "datasets", "nn", "optim", "train")
 _LAZY = {
+    "doctor": "treadle.train",
     "evaluate": "treadle.train",
     "fit": "treadle.train",
     "get_threads": "treadle.backends.native.runtime",
@@ -68,10 +69,12 @@ __all__ = [
     "Tensor",
     "__version__",
     "check",
+    "compare",
     "cond",
     "data",
     "datasets",
     "debug",
+    "doctor",
     "errors",
     "evaluate",
     "fit",

@@ -24,8 +24,9 @@ from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
-from treadle.transforms.names import names_of
+from treadle.transforms.names import Place, names_of
 from treadle.transforms.provenance import FiniteGuard, error_of, with_finite_flag
+from treadle.transforms.rewiring import rewired
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
 from treadle.transforms.unrolled import UnrolledWarning, find_unrolled
@@ -50,6 +51,35 @@ class Entry:
     executable: Callable[[Sequence[Any]], Sequence[Any]]
     specs: tuple[Spec, ...]  # of the graph's outputs
     seen: int = 0  # how many builds of arguments have a shortcut
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A traced call.
+
+    Attributes:
+        graph, result: of the call.
+        inputs: the tensors that the graph takes.
+        assigned: the positions among them of variables that the call assigns.
+        run: runs a graph of these inputs on the function's backend.
+    """
+
+    graph: Graph
+    result: Result
+    inputs: list[Tensor]
+    assigned: set[int]
+    run: Callable[[Graph, Sequence[Tensor]], list[Tensor]]
+
+    @property
+    def named(self) -> dict[str, Place]:
+        """The values by name, without those that have a number alone."""
+        named = names_of(self.graph, result_paths(self.result))
+        return {name: place for name, place in named.items() if not name.startswith("%")}
+
+    def values(self, places: Sequence[Place]) -> list[Tensor]:
+        """These values, from one run."""
+        graph = rewired(self.graph, places, {})
+        return self.run(graph.with_outputs(graph.outputs[len(self.graph.outputs) :]).prune(), self.inputs)
 
 
 class Compiled:
@@ -197,6 +227,18 @@ class Compiled:
             return entry.result.rebuild(outs[: len(entry.result.positions)])
 
         return with_rebuild(attempt, self.function, args, kwargs)
+
+    def opened(self, *args: Any, **kwargs: Any) -> Opened:
+        """The traced version of a call with these arguments, for tools that look inside."""
+
+        def attempt(call: Call) -> Opened:
+            with self._lock:
+                entry, variables = self._entry(call)
+            inputs = [*call.leaves, *variables, *entry.captured]
+            first = len(call.leaves)
+            return Opened(entry.graph, entry.result, inputs, {first + i for i in entry.assigned}, self._run_graph)
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
     def _run_graph(self, graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Run a graph made of a traced version's, on this function's backend."""
