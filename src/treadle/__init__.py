@@ -19,7 +19,7 @@ from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.debug import check, compare, on_gradient, print, probe, summary  # noqa: A004, td.print
+from treadle.debug import check, compare, on_gradient, print, probe, summary
 from treadle.ops.control import cond, scan, switch, while_loop
 from treadle.ops.host import host
 from treadle.transforms import *  # noqa: F403

@@ -64,7 +64,9 @@ def test_the_numbers_are_those_of_the_compiled_run():
         eager, eager_history = program.main()
     np.testing.assert_allclose(history.steps, eager_history.steps, rtol=1e-5)
     for (path, a), b in zip(compiled.variables().items(), eager.variables().values(), strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-4, atol=1e-5, err_msg=path)  # Adam divides by small sums
+        np.testing.assert_allclose(
+            a.numpy(), b.numpy(), rtol=2e-4, atol=1e-5, err_msg=path
+        )  # Adam divides by small sums
 
 
 def test_pdb_of_a_whole_program():
@@ -106,7 +108,9 @@ FUNCTIONS = {
     "reverse": lambda x: td.scan(lambda c, v: (c * td.sin(v), c), td.asarray(1.0), x, reverse=True),
     "length": lambda x: td.scan(lambda c, _: (c * 2, None), x, length=3),
     "empty": lambda x: td.scan(lambda c, v: (c, v), x, td.zeros((0, 2))),
-    "while": lambda x: td.while_loop(lambda a, n: n < 4, lambda a, n: (a * td.cos(a), n + 1), x, td.asarray(0), max_steps=9),
+    "while": lambda x: td.while_loop(
+        lambda a, n: n < 4, lambda a, n: (a * td.cos(a), n + 1), x, td.asarray(0), max_steps=9
+    ),
     "bounded": lambda x: td.while_loop(lambda a: a.sum() > -9, lambda a: a - 1.0, x, max_steps=3),
     "cond": lambda x: td.cond(x.sum() > 0, td.sin, td.cos, x),
     "switch": lambda x: td.switch(td.asarray(7), [td.sin, td.cos, td.tanh], x),

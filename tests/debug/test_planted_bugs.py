@@ -39,7 +39,9 @@ def test_log_of_zero():
         return -td.log(p).mean()  # bug: log
 
     words = caught(f, td.asarray([[0.5, 1.0], [-1.0, 2.0]]))
-    assert words.startswith(f"in {line_of('log')}: an infinite value in the forward pass: `log` made it of finite numbers")
+    assert words.startswith(
+        f"in {line_of('log')}: an infinite value in the forward pass: `log` made it of finite numbers"
+    )
     assert "1 of 4 elements, at (1, 0), first of 0" in words
     assert "Log of 0 is -inf" in words
 
@@ -219,7 +221,9 @@ def test_a_stale_state():
     [
         td.nn.Sequential([td.nn.Dense(32, activation="relu"), td.nn.BatchNorm(), td.nn.Dropout(0.2), td.nn.Dense(3)]),
         td.nn.Sequential([td.nn.Reshape((6, 1)), td.nn.LSTM(8), td.nn.Dense(3)]),
-        td.nn.Sequential([td.nn.Reshape((6, 1)), td.nn.Conv1D(4, 3, activation="relu"), td.nn.Flatten(), td.nn.Dense(3)]),
+        td.nn.Sequential(
+            [td.nn.Reshape((6, 1)), td.nn.Conv1D(4, 3, activation="relu"), td.nn.Flatten(), td.nn.Dense(3)]
+        ),
         td.nn.Sequential([td.nn.LayerNorm(), td.nn.Dense(3, activation="tanh")]),
     ],
     ids=["mlp", "lstm", "conv", "norm"],
@@ -247,7 +251,9 @@ def test_gradients_that_vanish_and_explode():
 
 
 def test_saturation_updates_and_nan():
-    model = td.nn.Sequential([td.nn.Dense(8, activation="tanh", kernel_initializer=td.nn.initializers.RandomNormal(50.0)), td.nn.Dense(1)])
+    model = td.nn.Sequential(
+        [td.nn.Dense(8, activation="tanh", kernel_initializer=td.nn.initializers.RandomNormal(50.0)), td.nn.Dense(1)]
+    )
     report = td.doctor(model, rows(16, 6), optimizer=td.optim.SGD(1e6))
     kinds = {f.kind: f for f in report.findings}
     assert "saturated" in kinds

@@ -34,7 +34,15 @@ def step(model, optimizer, x):
 def test_values_and_gradients_of_a_training_step(model):
     optimizer = td.optim.SGD(0.1)
     before = {**model.variables(), **optimizer.variables()}
-    names = ["layers.*/out", "loss", "prediction", "dy", "grad/prediction", "grad/model.layers.0.kernel", "grad/layers.0/out"]
+    names = [
+        "layers.*/out",
+        "loss",
+        "prediction",
+        "dy",
+        "grad/prediction",
+        "grad/model.layers.0.kernel",
+        "grad/layers.0/out",
+    ]
     found = step.fetch(names, model, optimizer, X)
     assert {**model.variables(), **optimizer.variables()} == before  # the same objects: nothing was assigned
     hidden = model.layers[0](X)
@@ -79,7 +87,9 @@ def test_values_of_each_step_of_a_loop(wrap):
     for v in x.tolist():
         h.append(np.tanh(h[-1] + v))
     np.testing.assert_allclose(found["h"].numpy(), h[1:], rtol=1e-6)
-    np.testing.assert_allclose(found["cell/add"].numpy(), [a + v for a, v in zip(h, x.tolist(), strict=False)], rtol=1e-6)
+    np.testing.assert_allclose(
+        found["cell/add"].numpy(), [a + v for a, v in zip(h, x.tolist(), strict=False)], rtol=1e-6
+    )
     slope = td.grad(loop)(x).numpy()
     np.testing.assert_allclose(found["grad/x"].numpy(), slope, rtol=1e-5)
     np.testing.assert_allclose(found["grad/h"].numpy() * (1 - found["h"].numpy() ** 2), slope, rtol=1e-4)

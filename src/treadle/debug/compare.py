@@ -58,7 +58,9 @@ class Comparison:
         if self.first is None:
             lines.append(f"All {len(self.pairs)} values that both have agree; the largest difference is {most:.1e}.")
         else:
-            called = self.first.name if self.first.name == self.first.other else f"{self.first.name} ({self.first.other})"
+            called = (
+                self.first.name if self.first.name == self.first.other else f"{self.first.name} ({self.first.other})"
+            )
             lines.append(f"They part at {called}: {self.first.text}")
             lines.append(f"  the {len(before)} values before it agree; the largest difference there is {most:.1e}")
             later = sum(not p.agrees for p in self.pairs) - 1

@@ -14,7 +14,7 @@ from treadle.debug.messages import Message, Printed
 from treadle.ops import effects as primitives
 
 
-def print(  # noqa: A001, what it is
+def print(
     template: Any, *values: Any, first_n: int | None = None, every: int = 1, when: Any = True, file: Any = None
 ) -> None:
     """Print values when the graph runs: in eager code, compiled, under derivatives, `td.vmap`, and in loops.

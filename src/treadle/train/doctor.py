@@ -160,7 +160,9 @@ class _Visit:
         used = _ancestors(self.opened.graph)
         for path in self.model.parameters():
             if self._place_of(path)[1] not in used:
-                self._say("unused parameter", path, "the loss does not depend on it: it is never read, or its value is not")
+                self._say(
+                    "unused parameter", path, "the loss does not depend on it: it is never read, or its value is not"
+                )
 
     def _place_of(self, path: str) -> tuple[int, Var]:
         """Where a variable of the model is among the graph's inputs."""
@@ -193,10 +195,11 @@ class _Visit:
     def _activated(self) -> dict[str, Array]:
         """What layers give that end in an activation which may be 0 for good."""
         makers = {v: n.primitive.name for n in self.opened.graph.walk() for v in n.outputs}
-        named = {
-            n: p for n, p in self.opened.named.items() if n.endswith("/out") and makers.get(p.var) in RECTIFIERS
+        named = {n: p for n, p in self.opened.named.items() if n.endswith("/out") and makers.get(p.var) in RECTIFIERS}
+        return {
+            n.removesuffix("/out"): v.numpy()
+            for n, v in zip(named, self.opened.values(list(named.values())), strict=True)
         }
-        return {n.removesuffix("/out"): v.numpy() for n, v in zip(named, self.opened.values(list(named.values())), strict=True)}
 
     def _activations(self) -> None:
         for scope, value in self._activated().items():

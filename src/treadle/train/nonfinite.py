@@ -54,10 +54,10 @@ def report(
     if prediction is not None:
         lines += [f"  {name:<20} {describe(x)}" for name, x in _named(prediction, "prediction")]
     lines.append(f"  The model has its weights from before this step{saved}.")
-    lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), prediction, losses, rate)}")
     if origin is not None:
         place = f", {origin.place}" if origin.place else ""
         lines.append(f"  First{place}: " + origin.message.replace("\n", "\n  "))
+    lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), prediction, losses, rate)}")
     return NonFiniteError("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from treadle.core.errors import ArgumentError
-from treadle.core.graph import Atom, Graph, Node, Var
+from treadle.core.graph import Graph, Node, Var
 
 INSIDE = {"scan": "body", "call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}  # graphs that run as they are
 HIDDEN = ("while_loop", "cond")  # how often, or whether, what is inside runs is not known

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from treadle.core.graph import Atom, Graph, Node, Var
 from treadle.core.primitive import PRIMITIVES
@@ -125,10 +124,6 @@ class _Rewiring:
             node.source,
             node.scope,
         )
-
-
-def spec_of(place: Place) -> Spec:
-    return spec_of(place)
 
 
 def spec_of(place: Place) -> Spec:
