@@ -12,7 +12,7 @@ from treadle import random
 from treadle.board import _samples
 from treadle.board._extra import tensorboard
 from treadle.board.writer import Writer
-from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.errors import ArgumentError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import observed
@@ -152,7 +152,7 @@ class Log(Callback):
             values[f"{measure}/{part}"] = value
         self.writer.scalars(values, context.step)
         if self.samples and context.loss_function is not None:
-            _samples.write(self.writer, context, self.samples)
+            _samples.write(self.writer, context, self.samples, _is_compiled(context))
 
     def on_train_end(self, context: Context) -> None:
         assert self.writer is not None
@@ -184,11 +184,16 @@ class Log(Callback):
     def _graphs(self, context: Context, writer: Writer) -> None:
         if not self.graph and not self.profile:
             return
+        function: Any = context.step_function
         if context.loss_function is not None:
             x = context.step_arguments[2]
-            writer.graph(graph_of(lambda model, x: call_model(model, x, training=False))(context.model, x))
-        function: Any = context.step_function
-        if hasattr(function, "graph"):  # compiled
+            try:
+                writer.graph(graph_of(lambda model, x: call_model(model, x, training=False))(context.model, x))
+            except TraceError as e:
+                if _is_compiled(context):
+                    raise
+                context.tell(f"No graph is logged, since the model cannot be traced: {e.message}")
+        if _is_compiled(context):
             measured = _profile(function)(*context.step_arguments) if self.profile else None
             writer.graph(function.graph(*context.step_arguments), tag="training step", profile=measured)
 
@@ -214,7 +219,8 @@ class Log(Callback):
         if context.loss_function is None:
             return
         if self._examine is None:
-            self._examine = _compile(_examiner(context.loss_function))
+            examine = _examiner(context.loss_function)
+            self._examine = _compile(examine) if _is_compiled(context) else examine
         # What the model draws and notes down while it is looked at is no part of the training.
         variables = Variables([context.model, random.default_stream()])
         before = variables.read()
@@ -226,6 +232,11 @@ class Log(Callback):
             self.writer.histogram(f"gradients/{path}", g, context.step)
         for layer, out in outputs.items():
             self.writer.histogram(f"outputs/{layer}", out, context.step)
+
+
+def _is_compiled(context: Context) -> bool:
+    """Whether `fit` compiles; if not, the model may go ways that cannot be traced."""
+    return hasattr(context.step_function, "graph")
 
 
 def _examiner(loss: Callable[..., Any]) -> Callable[..., Any]:
