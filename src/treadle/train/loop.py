@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from treadle import random
-from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.train import nonfinite
@@ -25,7 +25,10 @@ from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
+from treadle.train.segments import Segments, begin
 from treadle.train.steps import Compile, evaluation_step
+from treadle.transforms import compile
+from treadle.transforms.compiling import Compiled
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,11 @@ class Run:
             self.progress.tell(f"Resuming from {found[0]}: epoch {self.epoch + 1}, batch {self.batch + 1}.")
         self._place()
         self._call("on_train_begin")
+        if isinstance(self.source, Segments):
+            steps = self.source.steps
+            self.progress.tell(
+                f"Segments of {steps} steps; the state goes on from one to the next, the gradient does not."
+            )
         if found is None:
             self._save()
 
@@ -152,6 +160,7 @@ class Run:
         for raw in self._batches(self.epoch, self.batch):
             self._place()
             self._call("on_batch_begin")
+            begin(self.model, raw)
             self.context.data = as_tensors(raw, self.floating)
             self._one_step(self.context.data)
             self.batch += 1
@@ -188,7 +197,7 @@ class Run:
         if self.own_step:
             self._gather(values, float(batch_rows(batch)))
         else:
-            self._gather(values, loss_weight(y, weights))
+            self._gather(values, loss_weight(y, weights, batch))
             for metric in self.metrics:
                 metric.update(out["prediction"], y, weights)
 
@@ -239,7 +248,17 @@ class Run:
             data=batch,
             prediction=None if self.own_step else self._prediction(batch),
             saved=saved,
+            origin=self._origin(batch),
         )
+
+    def _origin(self, batch: Any) -> NonFiniteError | None:
+        """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
+        step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
+        arguments = (batch,) if self.own_step else unpack(batch)
+        try:
+            return step.why_not_finite(self.model, self.optimizer, *arguments)
+        except TraceError:  # a step that only runs op by op
+            return None
 
     def _prediction(self, batch: Any) -> Any:
         """What the last good weights predict for a batch, without what differs in training."""
