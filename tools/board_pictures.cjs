@@ -40,20 +40,19 @@ const pages = {
     await settled(page, 10000);
     await page.locator("text.nodelabel", { hasText: "layers.4" }).first().dblclick({ force: true });
     await settled(page, 3000);
-    await page.locator('g[data-name="layers.4/contract"]').first().click({ force: true, timeout: 5000 });
+    await page.locator('g[data-name="layers.4/contract"] ellipse').first().click({ force: true, timeout: 5000 });
     await settled(page, 4000);
   },
   profile: async (page) => {
     await page.goto(`${task.address}#graphs`);
     await settled(page, 8000);
-    await page.locator("tf-dropdown-picker, .tag-picker, paper-dropdown-menu, tf-wbr-string").evaluateAll((all) => console.log(all.length));
-    await page.getByText("Default", { exact: true }).last().click({ force: true, timeout: 5000 });
+    await page.locator("paper-dropdown-menu").nth(1).click({ timeout: 5000 });
     await settled(page, 1000);
-    await page.getByText("training step", { exact: true }).last().click({ force: true, timeout: 5000 });
+    await page.locator("paper-item", { hasText: "training step" }).first().click({ force: true, timeout: 5000 });
     await settled(page, 4000);
-    await page.getByText("Profile", { exact: true }).last().click({ force: true, timeout: 5000 });
+    await page.locator("paper-radio-button", { hasText: "Profile" }).first().click({ force: true, timeout: 5000 });
     await settled(page, 6000);
-    await page.getByText("Compute time", { exact: true }).last().click({ force: true, timeout: 5000 });
+    await page.locator("paper-radio-button", { hasText: /compute time/i }).first().click({ force: true, timeout: 5000 });
     await settled(page, 4000);
   },
   projector: async (page) => {

@@ -19,7 +19,6 @@ from treadle.nn.calls import observed
 from treadle.train._building import call_model
 from treadle.train.callbacks import Callback, Context
 from treadle.train.data import batch_rows, unpack
-from treadle.train.steps import loss_value
 from treadle.transforms import compile as _compile
 from treadle.transforms import graph as graph_of
 from treadle.transforms import profile as _profile
@@ -216,10 +215,10 @@ class Log(Callback):
     def _histograms(self, context: Context) -> None:
         assert self.writer is not None
         self._parameters(context, self.writer)
-        if context.loss_function is None:
+        if context.objective is None:
             return
         if self._examine is None:
-            examine = _examiner(context.loss_function)
+            examine = _examiner(context.objective)
             self._examine = _compile(examine) if _is_compiled(context) else examine
         # What the model draws and notes down while it is looked at is no part of the training.
         variables = Variables([context.model, random.default_stream()])
@@ -239,11 +238,11 @@ def _is_compiled(context: Context) -> bool:
     return hasattr(context.step_function, "graph")
 
 
-def _examiner(loss: Callable[..., Any]) -> Callable[..., Any]:
+def _examiner(objective: Callable[..., Any]) -> Callable[..., Any]:
     """(model, x, y, weights) → gradients by path, and what each layer gives, as in training."""
 
     def examine(model: Any, x: Any, y: Any, weights: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        def objective(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        def watched(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, dict[str, Tensor]]:
             seen: dict[str, Tensor] = {}
 
             def note(module: Any, scope: str, output: Any) -> None:
@@ -251,10 +250,10 @@ def _examiner(loss: Callable[..., Any]) -> Callable[..., Any]:
                     seen.setdefault(scope, output)
 
             with observed(note):
-                prediction = call_model(model, x, training=True)
-            return loss_value(loss, prediction, y, weights), seen
+                loss, _ = objective(model, x, y, weights)
+            return loss, seen
 
-        (_, outputs), gradients = value_and_grad(objective, has_aux=True)(model, x, y, weights)
+        (_, outputs), gradients = value_and_grad(watched, has_aux=True)(model, x, y, weights)
         return gradients, outputs
 
     return examine

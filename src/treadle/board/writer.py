@@ -280,7 +280,7 @@ class Writer:
             tag: a name to choose it by, when a run has several. None: the graph of the run, shown at first.
             profile: what `td.profile(f)(*args)` measured, of the same function and arguments: the page's "compute
                 time" and "memory" colours. The time of a kernel is shared equally by the operations that are fused in
-                it, in whole microseconds; memory is that of results which a kernel leaves, so fused ones have none.
+                it, rounded to microseconds; memory is that of results which a kernel leaves, so fused ones have none.
 
         Raises:
             ArgumentError: it is no graph; or a profile fits none of its operations.
