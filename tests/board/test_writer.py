@@ -153,6 +153,8 @@ def test_curves_in_the_file(writer: Any, tmp_path: Path) -> None:
         (lambda w: w.scalar("s", [1, 2], 0), ShapeError, r"one number, not the shape \(2,\)"),
         (lambda w: w.scalar("s", "high", 0), ArgumentError, "numbers are needed"),
         (lambda w: w.scalar("s", 1, "first"), ArgumentError, "step='first': an integer"),
+        (lambda w: w.scalar("s", 1, 2.5), ArgumentError, "step=2.5: an integer"),
+        (lambda w: td.compile(lambda x: w.scalar("s", x, 0))(td.ones(())), td.errors.TraceError, "has none yet"),
         (lambda w: w.histogram("h", [1], 0, bins=0), ArgumentError, "bins=0"),
         (lambda w: w.text("t", 3), ArgumentError, "takes a str, a list of str or a mapping"),
         (lambda w: w.image("i", np.zeros((3, 8, 8)), 0), ShapeError, 'channels first. data_format="channels_first"'),
@@ -305,6 +307,13 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="is closed: make another"):
         w.scalar("a", 1, 1)
     assert "closed" in repr(w)
+
+
+def test_a_writer_does_not_come_along_in_a_fork(writer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    with pytest.raises(SaveError, match=r"belongs to another process.*several may write side by side"):
+        writer.scalar("a", 1, 1)
+    monkeypatch.undo()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -356,8 +357,8 @@ class Writer:
 
     def _add(self, step: int, *values: Any, wall_time: float | None = None) -> None:
         try:
-            number = int(np.asarray(step))
-        except (TypeError, ValueError):
+            number = operator.index(np.asarray(step)[()])
+        except TypeError:
             raise ArgumentError(f"step={step!r}: an integer, the position on the page's horizontal axis") from None
         summary = tensorboard("compat.proto.summary_pb2").Summary(value=values)
         self._file.add(number, wall_time, summary=summary)
