@@ -21,5 +21,5 @@ def test_pictures_are_small_shown_and_no_empty_pages() -> None:
         assert path.stat().st_size < 200_000
         picture = np.asarray(Image.open(path).convert("RGB"))
         assert picture.shape == (760, 1280, 3)
-        middle = picture[150:700, 340:950].reshape(-1, 3)
-        assert len(np.unique(middle, axis=0)) > 8, "a page that has not been drawn has few colours"
+        colours = np.unique(picture[150:700, 340:950] @ np.array([65536, 256, 1]))
+        assert len(colours) > 8, "a page that has not been drawn has few colours"
