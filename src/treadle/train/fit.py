@@ -28,6 +28,7 @@ from treadle.train.steps import (
     check_compile,
     own_step,
     say_once_what_precision_costs,
+    training_objective,
     training_step,
 )
 
@@ -167,6 +168,7 @@ def fit(
         source=source,
         validation=validation,
         loss=None if loss is None else as_loss(loss),
+        objective=None if loss is None else training_objective(as_loss(loss), precision),
         step=_step(model, loss, step, bool(measures), compile, precision),
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),

@@ -54,6 +54,7 @@ class Run:
     source: Source
     validation: Source | None
     loss: Callable[..., Any] | None
+    objective: Callable[..., Any] | None
     step: Callable[..., Any]
     own_step: bool
     validation_step: Callable[..., Any] | None
@@ -101,6 +102,7 @@ class Run:
             tell=self.progress.tell,
             example=next(self.validation.batches(0, 0)) if isinstance(self.validation, Arrays) else first,
             loss_function=self.loss,
+            objective=self.objective,
             step_function=self.step,
             step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
             settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
