@@ -51,7 +51,8 @@ def prepare(what: str, folder: Path) -> None:
             ds = td.data.from_arrays(x=x, y=y).map(lambda e: {"x": e["x"].tobytes(), "y": e["y"]})
             td.data.write_tfrecord(ds, folder / "d.tfrecord")
             return
-        np.save(folder / "images.npy", x), np.save(folder / "labels.npy", y)
+        np.save(folder / "images.npy", x)
+        np.save(folder / "labels.npy", y)
     elif what in ("csv", "parquet"):
         import pyarrow
         from pyarrow import csv, parquet
@@ -162,11 +163,12 @@ def ratio(rates: dict[str, Any]) -> float:
 def page(results: dict[str, Any]) -> str:
     """The results as a page."""
     peers = [p for p in PEERS[1:] if any(p in r["rates"] for r in results.values())]
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors"
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     lines = [
         "# Data pipelines, side by side", "",
-        "Made by `benchmarks/data_bench.py`: records a second of one epoch, medians of the rounds (least to greatest), the",
-        f"peers in turn on the same files. {platform.machine()}, {len(os.sched_getaffinity(0))} processors; "
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}. The machine was shared: read ratios.",
+        "Made by `benchmarks/data_bench.py`: records a second of one epoch, medians of the rounds (least to greatest),",
+        f"the peers in turn on the same files. {machine}; {today}. The machine was shared: read ratios.",
         "Of each peer the fastest of its variants counts, as often as it could be found (`data_peers.py`).", "",
         "| | treadle | " + " | ".join(NAMES[p] for p in peers) + " | treadle / the fastest other |",
         "|---" * (len(peers) + 3) + "|",

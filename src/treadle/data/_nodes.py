@@ -16,7 +16,6 @@ from treadle.core.errors import DataError, TreadleError
 from treadle.data._columns import Array, Rows, collate, flatten, positions
 from treadle.data._permute import words
 
-
 _CHUNK, _CHUNK_BYTES = 64, 1 << 20
 
 

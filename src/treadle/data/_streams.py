@@ -77,11 +77,11 @@ class StreamMap(Stream):
 def call_map(
     function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any, reader: Reader | None = None
 ) -> Any:
-    """The function of a map; `step` makes the error if it fails, and the reader that gave the element says where it is."""
+    """The function of a map; if it fails, `step` makes the error, and the reader that gave the element says where."""
     try:
         return function(element) if seed is None else function(element, generator(seed, epoch, at))
     except Exception as e:
-        raise step.failed(e, placed(f"element {at}", reader and reader.where())) from e
+        raise step.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
 
 
 class _MapReader(StreamReader):
