@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from treadle.core import trees
 from treadle.core.dims import Dim
 from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
 from treadle.data._columns import Array, flatten, leaf_at, stack
 from treadle.data._nodes import Node
-
-
-class Padded(NamedTuple):
-    """Sequences of different lengths as one array. A tree, and a tuple: `model(*padded)`.
-
-    Attributes:
-        values: `[batch, time, …]`, the padding behind each sequence's end.
-        lengths: int32 `[batch]`.
-        mask: bool `[batch, time]`, True for what is real.
-    """
-
-    values: Any
-    lengths: Any
-    mask: Any
 
 
 def pad_column(column: Array, pad: Any, to: int | None, multiple: int | None, name: str) -> Padded:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from treadle.backends.native import index as ix
-from treadle.backends.native.expressions import Buffer, Condition, Load, Reduce, Table
+from treadle.backends.native.expressions import Buffer, Load, Reduce, Table
 from treadle.backends.native.fuse import NUMBERS
-from treadle.backends.native.index import Affine, LoopVar
+from treadle.backends.native.index import LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
+from treadle.backends.native.packing import is_rather_turned, packed, turned
 from treadle.backends.native.products import Axis, Product, joined
 from treadle.backends.native.target import Target, host
 
@@ -26,12 +27,14 @@ STREAMS = 8  # the same for a matrix and a vector: rows that are read side by si
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
+MANY = 256  # rows from which on any y is copied, so that its vectors lie on lines' borders
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
 READ = 30  # operations that take as long as reading an element, where each is used once
+ROW, VECTOR = 0.16, 0.1  # cycles that an element of x and a vector of y cost beyond their multiply-adds, as measured
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -76,6 +79,19 @@ class Schedule:
         return -(-self.tile.extent // self.height)
 
     @property
+    def fetches(self) -> bool:
+        """Whether y's panel is larger than the first cache, so that its vectors had better be asked for early."""
+        if self.height == 1 or not self.inner or self.inner[-1].extent < 16:
+            return False
+        panel = prod(a.extent for a in self.inner) * self.width * self.product.y.dtype.numpy.itemsize
+        return panel > host().l1 // 2
+
+    @property
+    def fetches_output(self) -> bool:
+        """Whether the output is larger than the first cache, so that a tile's place in it is to be asked for early."""
+        return self.height > 1 and self.product.out.bytes > host().l1 // 2
+
+    @property
     def counts(self) -> tuple[int, ...]:
         """What tasks are made of: rounds of the other axes, tiles, panels."""
         return (*(a.extent for a in self.others), self.tiles, self.panels)
@@ -98,7 +114,7 @@ class Schedule:
 class Scheduled:
     schedule: Schedule
     packs: tuple[LoopKernel, ...]
-    sums: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut
+    after: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut, or turns the output
 
 
 def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozenset()) -> Scheduled | None:
@@ -111,6 +127,9 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     if made is None:
         return None
     product, lane = made
+    after: tuple[LoopKernel, ...] = ()
+    if lane.y != 1 and product.y not in fixed and is_rather_turned(product):
+        product, lane, after = turned(product, lane)
     product = replace(product, sums=_ordered_sums(product))
     product, sums = _in_parts(product, target)
     itemsize = product.out.dtype.numpy.itemsize
@@ -123,18 +142,18 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     columns = prod(a.extent for a in product.columns)
     packs = []
     far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
-    padded = lane.y != 1 or far
+    padded = lane.y != 1 or far or (rows >= MANY and lane.extent > lanes)
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
         if lane.y != 1 and rows <= 2:
             return None
-        product, pack, lane, panel_step = _packed(product, lane, vectors * lanes)
+        product, pack, lane, panel_step = packed(product, lane, vectors * lanes)
         packs.append(pack)
     scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
     clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 8 and columns >= 8 * vectors * lanes
     if tile in product.rows and (scattered or clashing) and rows > height:
-        turned, pack, tile, tile_step = _packed(product.swapped, _swapped(tile), height)
-        product = turned.swapped
+        other, pack, tile, tile_step = packed(product.swapped, _swapped(tile), height)
+        product = other.swapped
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
@@ -147,7 +166,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     made_schedule = Schedule(
         product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
     )
-    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), sums)
+    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), (*sums, *after))
 
 
 def plain_loops(product: Product) -> LoopKernel:
@@ -243,8 +262,9 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
     def time(height: int, wide: int) -> float:
         def one(h: int, w: int) -> float:
-            # cycles: multiply-adds; loads; their latency; bringing y's vectors from the second level of the cache
-            return max(h * w / 2, (h + w) / 2, 4.0, 1.7 * w)
+            # cycles: multiply-adds, and what each operand adds to them; loads; the latency of a sum;
+            # bringing y's vectors from the second level of the cache
+            return max(h * w / 2 + ROW * h + VECTOR * w, (h + w) / 2, 4.0, 1.7 * w)
 
         whole_rows, rest_rows = divmod(rows, height)
         whole, rest = divmod(vectors, wide)
@@ -288,57 +308,17 @@ def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, .
         axis = outer.pop()
         total *= axis.extent
         inner.insert(0, axis)
-    if not inner and outer:
+    if outer and 2 * total <= most:
         axis = outer.pop()
-        block = next((b for b in range(most, most // 2, -1) if axis.extent % b == 0), None)
-        if block is None:
-            return tuple(outer), (axis,)  # prime-like lengths are summed in one go
-        inner = [replace(axis, extent=block)]
-        outer.append(Axis(axis.extent // block, axis.x * block, axis.y * block, 0))
+        block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
+        if block > 1:
+            inner.insert(0, replace(axis, extent=block))
+            axis = Axis(axis.extent // block, axis.x * block, axis.y * block, 0)
+        if block > 1 or inner:
+            outer.append(axis)
+        else:
+            inner = [axis]  # prime-like lengths are summed in one go
     return tuple(outer), tuple(inner)
-
-
-def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
-    """y copied panel by panel: [batch and other columns, panel, sums, width], the last panel filled up with zeros."""
-    lane = next(a for a in product.columns if a == lane)
-    others = [*product.batch, *(a for a in product.columns if a is not lane)]
-    others = [a for a in others if a.y or a in product.batch]
-    sums = product.sums
-    panels = -(-lane.extent // width)
-    shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
-    steps = ix.row_major(shape)
-    buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
-    loops = tuple(map(LoopVar, shape))
-    table = Table()
-    source = [*others, Axis(panels, y=lane.y * width), *sums, replace(lane)]
-    place = ix.constant(product.begins[1])
-    target = ix.ZERO
-    for v, a, step in zip(loops, source, steps, strict=True):
-        place = place + ix.of(v) * a.y
-        target = target + ix.of(v) * step
-    column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
-    inside = Condition(column, 0, lane.extent - 1)
-    value = table.add(Load(product.y, place, () if inside.always else (inside,)))
-    real = [v for v in loops if v.extent != 1]
-    kernel = LoopKernel(tuple(real[:-1]), tuple(real[-1:]), (Write(buffer, target, value),), ("pack",))
-    known = dict(zip(map(id, others), steps, strict=False))
-    sum_steps = steps[len(others) + 1 : -1]
-
-    def moved(a: Axis) -> Axis:
-        return replace(a, y=known.get(id(a), 0))
-
-    new_lane = replace(lane, y=1)
-    made = Product(
-        product.x,
-        buffer,
-        product.out,
-        (product.begins[0], 0, product.begins[2]),
-        tuple(map(moved, product.batch)),
-        product.rows,
-        tuple(new_lane if a is lane else moved(a) for a in product.columns),
-        tuple(replace(a, y=s) for a, s in zip(sums, sum_steps, strict=True)),
-    )
-    return made, kernel, new_lane, steps[len(others)]
 
 
 def _pieces(s: Schedule) -> tuple[int, ...]:
@@ -363,7 +343,7 @@ def _grid(s: Schedule, wanted: int) -> tuple[int, int]:
     if wanted == 1:
         return 1, 1
     # A task's rows of x are read again for each panel: they have to stay in the second cache beside everything else.
-    rows = host().l2 // 8 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
+    rows = host().l2 // 2 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
     fewest = min(s.tiles, -(-s.tiles * s.height // max(rows, s.height)))
 
     def cost(a: int, b: int) -> float:
