@@ -31,7 +31,8 @@ WORKLOADS = {
     "images": "60,000 28x28 uint8 pictures in memory, shuffled, batches of 128 as float32 in 0..1",
     "csv": "a CSV file of 50,000 rows of 20 floats and a label, read, shuffled, batches of 128",
     "parquet": "a Parquet file of 60,000 such rows, read, shuffled, batches of 128",
-    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32",
+    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32 "
+    "(tf.data's faster variant does not antialias: other pictures for less work)",
     "ragged": "20,000 sequences of 5 to 127 tokens, shuffled, padded batches of 128 with lengths, in four buckets "
     "(DataLoader, Grain and HF have no buckets: their batches are padded to the longest)",
     "tfrecord": "a TFRecord file of 50,000 Examples (784 bytes and an integer), shuffled, parsed, batches of 128 "
