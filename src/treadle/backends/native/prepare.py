@@ -109,8 +109,8 @@ class Guarded:
         node = self.checks[wrong - INDEX - 1]
         words = str(node.params["message"].value)
         raise CheckError(
-            f"{words}\n  It fails in the compiled run, and just holds in NumPy's run of the same inputs, whose rounding "
-            "differs: so the values that failed are not known here"
+            f"{words}\n  It fails in the compiled run, and just holds in NumPy's run of the same inputs, whose "
+            "rounding differs: so the values that failed are not known here"
         ).at(place_text(node.source, node.scope))
 
 
