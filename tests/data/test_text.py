@@ -190,9 +190,7 @@ def test_embeddings_of_vectors():
     vectors = td.data.WordVectors(WORDS, TABLE, "vectors.txt")
     layer = td.data.TextVectorization(tokens=["cat", "unicorn", "the", "yeti"])
     assert vectors.missing(layer) == ["unicorn", "yeti"]
-    with pytest.warns(
-        UserWarning, match="2 of 4 words have no vector in vectors.txt: 'unicorn', 'yeti'. They get random"
-    ):
+    with pytest.warns(UserWarning, match="2 of 4 words have no vector in vectors.txt: 'unicorn', 'yeti'. They get random"):
         embedding = vectors.embedding(layer)
     assert embedding.embeddings.shape == (6, 3)
     np.testing.assert_array_equal(embedding(td.asarray(layer("the cat"))).numpy(), TABLE[[0, 1]])

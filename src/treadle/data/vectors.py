@@ -42,9 +42,7 @@ class WordVectors:
     def __init__(self, words: Sequence[str], vectors: Any, source: str = "the word vectors") -> None:
         self.words, self.vectors, self.source = tuple(words), np.asarray(vectors, np.float32), source
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words):
-            raise ArgumentError(
-                f"{len(self.words)} words need vectors [{len(self.words)}, n], not {self.vectors.shape}"
-            )
+            raise ArgumentError(f"{len(self.words)} words need vectors [{len(self.words)}, n], not {self.vectors.shape}")
         self._places = {w: i for i, w in reversed(list(enumerate(self.words)))}  # of two the first
 
     def __len__(self) -> int:

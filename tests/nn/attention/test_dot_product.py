@@ -190,11 +190,7 @@ def test_batch_axes_none_or_several_and_a_batch_of_unknown_size():
             np.testing.assert_allclose(alone.numpy(), expected[0], rtol=1e-12)
             mapped = td.vmap(lambda q, k, v, m=method: attention(q, k, v, causal=True, method=m))(q, k, v)
             np.testing.assert_allclose(mapped.numpy(), expected, rtol=1e-12)
-            sizes = {
-                "q": ("batch", None, None, None),
-                "k": ("batch", None, None, None),
-                "v": ("batch", None, None, None),
-            }
+            sizes = {"q": ("batch", None, None, None), "k": ("batch", None, None, None), "v": ("batch", None, None, None)}
             run = td.compile(lambda q, k, v, m=method: attention(q, k, v, causal=True, method=m), dynamic=sizes)
             for n in (6, 2):
                 np.testing.assert_allclose(run(q[:n], k[:n], v[:n]).numpy(), expected[:n], rtol=1e-10)

@@ -181,9 +181,7 @@ class _Work:
             None,
         )
 
-    def _scores(
-        self, terms: Terms, q: Tensor, k: Tensor, bias: Any, distance: Any, mask: Any, i: Any, j: Any
-    ) -> Tensor:
+    def _scores(self, terms: Terms, q: Tensor, k: Tensor, bias: Any, distance: Any, mask: Any, i: Any, j: Any) -> Tensor:
         t = self.tiling
         rows = i * t.rows + xp.arange(t.rows, dtype="int32")
         columns = j * t.columns + xp.arange(t.columns, dtype="int32")

@@ -120,9 +120,7 @@ class MultiHeadAttention(Module):
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             raise ArgumentError(f"dropout is the probability to drop a weight, from 0 to less than 1; got {dropout!r}")
         if not (positions in (None, "rotary", "alibi") or isinstance(positions, RelativePositionBias)):
-            raise ArgumentError(
-                f'positions is None, "rotary", "alibi" or an nn.RelativePositionBias; got {positions!r}'
-            )
+            raise ArgumentError(f'positions is None, "rotary", "alibi" or an nn.RelativePositionBias; got {positions!r}')
         if isinstance(positions, RelativePositionBias) and positions.heads != self.num_heads:
             raise ArgumentError(f"the RelativePositionBias has {positions.heads} heads, and the layer {self.num_heads}")
         self.positions, self.rotary_base, self.method = positions, rotary_base, method
@@ -206,9 +204,7 @@ class MultiHeadAttention(Module):
             q = self._heads(self.query(query), self.num_heads)
             if self.positions == "rotary":
                 q = rotary(q, base=self.rotary_base)
-            return self._attend(
-                q, memory["key"], memory["value"], lengths=memory["length"], mask=attention_mask, causal=causal
-            )
+            return self._attend(q, memory["key"], memory["value"], lengths=memory["length"], mask=attention_mask, causal=causal)
         z = query if value is None else value
         real = sequence_mask(z, mask, lengths, time_axis=1)
         if real is not None:  # whatever lies in the padding, NaN for instance, takes no part in any product
@@ -269,22 +265,20 @@ class MultiHeadAttention(Module):
     def _heads(self, x: Tensor, heads: int) -> Tensor:
         return xp.reshape(x, (*x.shape[:2], heads, x.shape[2] // heads))
 
-    def _check(self, query: Tensor, value: Any, key: Any, alone: bool, mask: Any, cache: Any, memory: Any) -> None:
+    def _check(
+        self, query: Tensor, value: Any, key: Any, alone: bool, mask: Any, cache: Any, memory: Any
+    ) -> None:
         for name, x in (("query", query), ("value", value), ("key", key)):
             if x is not None:
                 check_sequence(f"MultiHeadAttention, {name},", x.spec)
                 if not x.dtype.is_floating:
-                    raise DTypeError(
-                        f"{name} must be floating point, and is {x.spec}; an nn.Embedding makes it of numbers"
-                    )
+                    raise DTypeError(f"{name} must be floating point, and is {x.spec}; an nn.Embedding makes it of numbers")
         if key is not None and value is None:
             raise ArgumentError("give the value, too; key= alone says what is compared, and not what is returned")
         if value is not None and key is not None and not same_size(value.shape[1], key.shape[1]):
             raise ShapeError(f"value {show_shape(value.shape)} and key {show_shape(key.shape)} differ in time")
         if cache is not None and (not alone or mask is not None):
-            raise ArgumentError(
-                "a cache is for what attends to itself: without value, key, memory and mask (use lengths)"
-            )
+            raise ArgumentError("a cache is for what attends to itself: without value, key, memory and mask (use lengths)")
         if memory is not None and value is not None:
             raise ArgumentError("memory= stands for the value; give one of them")
         if cache is not None:

@@ -37,7 +37,9 @@ def sinusoidal(positions: Tensor, features: int, *, base: float = 10000.0) -> Te
     return xp.reshape(pairs, (*positions.shape, features))
 
 
-def rotary(x: Tensor, positions: Tensor | None = None, *, base: float = 10000.0, interleaved: bool = False) -> Tensor:
+def rotary(
+    x: Tensor, positions: Tensor | None = None, *, base: float = 10000.0, interleaved: bool = False
+) -> Tensor:
     """Queries or keys turned by angles that grow with the position, so that their products depend on distances.
 
     The pairs of features (i, i + D/2), or (2i, 2i + 1) if `interleaved`, turn by `position / base**(2i / D)`.

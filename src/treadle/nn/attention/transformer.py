@@ -265,12 +265,7 @@ class TransformerDecoderLayer(_Layer):
             activation_dropout, use_bias, input_size, dtype, own,
         )  # fmt: skip
         self.memory_attention = MultiHeadAttention(
-            num_heads,
-            dropout=self.attention.dropout,
-            use_bias=use_bias,
-            input_size=input_size,
-            dtype=dtype,
-            **attention,
+            num_heads, dropout=self.attention.dropout, use_bias=use_bias, input_size=input_size, dtype=dtype, **attention
         )
 
     def empty_cache(self, batch: Size, max_length: int, dtype: Any = None) -> Cache:
@@ -322,3 +317,5 @@ class TransformerDecoderLayer(_Layer):
 def _only(real: Tensor | None, x: Tensor) -> Tensor:
     """x where it is real, 0 elsewhere: then NaN in the padding reaches no gradient."""
     return x if real is None else xp.where(real[:, :, None], x, 0)
+
+
