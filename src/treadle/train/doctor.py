@@ -132,7 +132,7 @@ class _Visit:
         total: Any = 0.0
         for leaf in trees.leaves(prediction):
             total = total + (leaf * leaf).mean()
-        return total  # type: ignore[no-any-return]
+        return total
 
     def diagnose(self, optimizer: Any) -> Diagnosis:
         gradients: dict[str, float] = {}
@@ -215,9 +215,9 @@ class _Visit:
                     "no gradient: a smaller learning rate, another initialiser or bias, or leaky_relu",
                 )
         named = {n: p for n, p in self.opened.named.items() if n.rpartition("/")[2].split("_")[0] in FLAT}
-        for (name, _), value in zip(named.items(), self.opened.values(list(named.values())), strict=True):
+        for name, tensor in zip(named, self.opened.values(list(named.values())), strict=True):
             low, high = FLAT[name.rpartition("/")[2].split("_")[0]]
-            a = value.numpy()
+            a = tensor.numpy()
             share = float(((a < low) | (a > high)).mean()) if a.size else 0.0
             if share > SATURATED:
                 self._say(
