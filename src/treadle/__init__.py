@@ -28,7 +28,8 @@ if _typing.TYPE_CHECKING:
     from treadle import board, data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
-    from treadle.train import doctor, evaluate, load, predict, save
+    from treadle.train import evaluate, load, predict, save
+    from treadle.train.doctor import doctor
     from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
