@@ -1,0 +1,1 @@
+"""Seeing inside of code that runs as a graph."""
