@@ -24,6 +24,9 @@ from treadle.ops.host import host_call
 from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
+    from treadle.debug._namespace import DebugModule as _DebugModule
+
+    debug: _DebugModule
     from treadle import data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
@@ -31,7 +34,7 @@ if _typing.TYPE_CHECKING:
     from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
-_ROOMS = ("data", "datasets", "nn", "optim", "train")
+_ROOMS = ("data", "datasets", "debug", "nn", "optim", "train")
 _LAZY = {
     "evaluate": "treadle.train",
     "fit": "treadle.train",
@@ -69,6 +72,7 @@ __all__ = [
     "cond",
     "data",
     "datasets",
+    "debug",
     "errors",
     "evaluate",
     "fit",

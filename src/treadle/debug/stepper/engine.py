@@ -145,6 +145,15 @@ class Engine:
             return self.goto(number)
         return self._move(lambda: self.number >= number)
 
+    def until_made(self, name: str, depth: int | None = None) -> Stop:
+        """To before the node that makes a value: back if it has been made."""
+        k, var = self.find(name, depth)
+        frame = self.frames[k]
+        if var in frame.made:
+            return self.goto(max(frame.made[var], 0))
+        maker = frame.graph.nodes[frame.layout.maker[var]]
+        return self._move(lambda: self.depth == k and self.node is maker)
+
     def _change_of(self, key: Callable[[Node], str]) -> Stop:
         depth, node = self.depth, self.node
         start = None if node is None else key(node)

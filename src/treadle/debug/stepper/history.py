@@ -67,6 +67,11 @@ class History:
         return len(self._trail)
 
     @property
+    def newest(self) -> Event | None:
+        """What happened just before here, if it is kept."""
+        return self._kept.get(self.machine.number - 1)
+
+    @property
     def bytes(self) -> int:
         """Bytes of what is kept."""
         return self._ledger.bytes

@@ -42,7 +42,9 @@ def statistics(array: Array) -> str:
     if x.dtype.kind == "b":
         return f"{spec_text(array)}  {int(x.sum())} of {x.size} are true"
     finite = x[np.isfinite(x)].astype(np.float64)
-    if finite.size:
+    if finite.size == x.size and finite.min() == finite.max():
+        head = f"{finite[0]:.6g}" if x.size == 1 else f"all {finite[0]:.6g}"
+    elif finite.size:
         head = f"{finite.min():.4g} … {finite.max():.4g}, mean {finite.mean():.4g}, std {finite.std():.3g}"
     else:
         head = "no finite elements"
