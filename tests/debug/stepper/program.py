@@ -1,4 +1,4 @@
-"""What the golden transcript steps through: a recurrent loss and its gradient. Line numbers are part of the transcript."""
+"""What the golden transcript steps through: a recurrent loss and its gradient. Its line numbers count."""
 
 from __future__ import annotations
 

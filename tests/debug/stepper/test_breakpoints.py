@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import treadle as td
-from tests.debug.stepper.graphs import CASES, W, XS, rnn
+from tests.debug.stepper.graphs import CASES, XS, W, rnn
 from tests.debug.stepper.test_engine import engine_of
 from treadle.core.errors import ArgumentError
 from treadle.debug.stepper.breakpoints import parse_breakpoint

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import treadle as td
-from tests.debug.stepper.graphs import CASES, W, XS, traced
+from tests.debug.stepper.graphs import CASES, XS, W, traced
 from treadle.core.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from treadle.debug.stepper.engine import Engine
 

@@ -25,7 +25,7 @@ def transcript() -> str:
     result = td.debug(td.value_and_grad(program.loss), commands=program.COMMANDS.splitlines(), output=out)(
         *program.ARGUMENTS
     )
-    return out.getvalue() + f"{[np.round(x.numpy(), 4).tolist() for x in result]}\n"
+    return out.getvalue() + f"{[np.round(x.numpy().astype(float), 4).tolist() for x in result]}\n"
 
 
 def test_the_transcript_is_golden() -> None:

@@ -79,7 +79,9 @@ class Breakpoint:
             if not self.matches(node, frame.graph):
                 return False
             came_from = before[1] if before is not None and before[0] is frame.graph else None
-            return came_from is None or frame.at == 0 or not self.matches(came_from, frame.graph)
+            if came_from is None or frame.at == 0:
+                return True
+            return not (self.matches(came_from, frame.graph) and self._in_pass(came_from))
         return self.matches(node, frame.graph)
 
     def made_by(self, event: Event, graph: Graph) -> bool:

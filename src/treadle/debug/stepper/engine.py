@@ -53,6 +53,7 @@ class Engine:
 
     Attributes:
         breakpoints: in the order of their numbers.
+        last_number: the largest number of a breakpoint so far, also of those of other graphs.
         lines: source lines by place (`model.py:12`), where the files themselves are elsewhere: of a saved session.
         interrupt: set it from anywhere (a signal, another thread) to end a movement after the current node.
 
@@ -78,7 +79,7 @@ class Engine:
         self.lines: dict[str, str] = {}
         self.interrupt = threading.Event()
         self.stops: list[int] = []  # events at which movements ended, for `back_to_stop`
-        self._numbers = 0
+        self.last_number = 0
 
     # where it stands
 
@@ -379,8 +380,8 @@ class Engine:
 
     def keep_breakpoint(self, point: Breakpoint) -> Breakpoint:
         """Add a breakpoint under the next number, or its own."""
-        self._numbers = max(self._numbers + 1, point.number)
-        made = dataclasses.replace(point, number=point.number or self._numbers)
+        made = dataclasses.replace(point, number=point.number or self.last_number + 1)
+        self.last_number = max(self.last_number, made.number)
         self.breakpoints.append(made)
         return made
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from os import PathLike
 from types import FrameType
@@ -24,6 +25,9 @@ from treadle.transforms.arguments import function_name
 from treadle.transforms.compiling import Compiled, run_instead
 
 PROMPT = "(treadle) "
+
+# A context variable, as the screen runs commands in a thread of its own, which has a copy of the caller's context.
+_at_prompt: ContextVar[bool] = ContextVar("at_prompt", default=False)
 
 
 class DebuggerQuit(Exception):  # noqa: N818, a request, not an error
@@ -120,23 +124,24 @@ class Debugger:
         self.wishes = Wishes()
         self.stopped = 0
         self._breakpoints: list[Breakpoint] = []
+        self._absent: list[Breakpoint] = []  # those that the graph at hand has no place for
+        self._last_number = 0
         self._calls: dict[str, int] = {}
         self._busy = threading.RLock()
-        self._inside = threading.local()
 
     def __call__(self, compiled: Compiled, graph: Graph, arrays: Sequence[Array]) -> Sequence[Array] | None:
         """The outputs of a call, from the debugger; None if it is none that stops."""
         is_ours = self.only is None or compiled is self.only
         if self.wishes.detached or not is_ours or self.function not in (None, compiled.name, graph.name):
             return None
-        if getattr(self._inside, "now", False):  # what the user evaluates at the prompt
+        if _at_prompt.get():  # what the user evaluates there
             return None
         with self._busy:  # calls from other threads wait their turn
-            self._inside.now = True
+            token = _at_prompt.set(True)
             try:
                 return self._run(graph, arrays)
             finally:
-                self._inside.now = False
+                _at_prompt.reset(token)
 
     def _run(self, graph: Graph, arrays: Sequence[Array]) -> Sequence[Array]:
         count = self._calls[graph.name] = self._calls.get(graph.name, 0) + 1
@@ -158,6 +163,7 @@ class Debugger:
 
     def _carry_to(self, engine: Engine) -> None:
         """The breakpoints of earlier calls, where this graph has their places."""
+        engine.last_number = self._last_number
         for point in self._breakpoints:
             with contextlib.suppress(ArgumentError):
                 parse_breakpoint(str(point), engine.graph)
@@ -165,6 +171,7 @@ class Debugger:
         self._absent = [p for p in self._breakpoints if p not in engine.breakpoints]
 
     def _carry_from(self, engine: Engine) -> None:
+        self._last_number = engine.last_number
         self._breakpoints = sorted([*self._absent, *engine.breakpoints], key=lambda p: p.number)
 
 

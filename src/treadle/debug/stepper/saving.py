@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core.checking import check_graph
-from treadle.core.errors import ArgumentError, GraphError, RuleError, SaveError
+from treadle.core.errors import ArgumentError, GraphError, RuleError, SaveError, TreadleError
 from treadle.core.files import pack_tensors, read_tensors, write_whole
 from treadle.core.graph import Graph
 from treadle.core.primitive import Opaque
@@ -80,7 +80,7 @@ def load_session(path: str | os.PathLike[str], *, memory: int = MEMORY) -> Engin
         engine = Engine(graph, inputs, memory=memory)
         _restore(engine, state, arrays)
     except (GraphError, ArgumentError, KeyError, TypeError, ValueError) as e:
-        raise SaveError(f"{path} is a damaged session: {e}") from e
+        raise SaveError(f"{path} is a damaged session: {e.message if isinstance(e, TreadleError) else e}") from e
     engine.lines = {str(k): str(v) for k, v in state["lines"].items()}
     return engine
 
