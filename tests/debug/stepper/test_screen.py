@@ -27,9 +27,7 @@ from treadle.debug.stepper.screen_app import DebuggerApp, Divider
 LINE = CASES["chain"][0].__code__.co_firstlineno
 
 
-def drive(
-    name: str, play: Callable[[DebuggerApp, Any], Awaitable[None]], size: tuple[int, int] = (120, 40)
-) -> Session:
+def drive(name: str, play: Callable[[DebuggerApp, Any], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> Session:
     """A session on a screen of that size, with `play` at the keys."""
     session = Session(engine_of(name)[0], name)
 

@@ -112,6 +112,10 @@ class Debugger:
         only: the one function that stops; None: any.
         function: its name, instead.
         memory: see `Engine`.
+
+    Attributes:
+        stopped: how many calls have stopped.
+        called: names of the compiled functions that were called.
     """
 
     def __init__(
@@ -123,6 +127,7 @@ class Debugger:
         self.memory = memory
         self.wishes = Wishes()
         self.stopped = 0
+        self.called: set[str] = set()
         self._breakpoints: list[Breakpoint] = []
         self._absent: list[Breakpoint] = []  # those that the graph at hand has no place for
         self._last_number = 0
@@ -131,6 +136,7 @@ class Debugger:
 
     def __call__(self, compiled: Compiled, graph: Graph, arrays: Sequence[Array]) -> Sequence[Array] | None:
         """The outputs of a call, from the debugger; None if it is none that stops."""
+        self.called.add(compiled.name)
         is_ours = self.only is None or compiled is self.only
         if self.wishes.detached or not is_ours or self.function not in (None, compiled.name, graph.name):
             return None
