@@ -1,6 +1,6 @@
 """The picture of docs/howto/step-debugger.md, taken from the debugger's screen: python docs/pictures/debugger.py
 
-It steps through the gradient of a small recurrent network to the middle of the backward pass and exports what is seen.
+It steps through the gradient of a small recurrent network into the backward pass and exports what is seen.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def draw() -> str:
     """The screen as SVG."""
     app = DebuggerApp(session())
     async with app.run_test(size=(150, 42)) as pilot:
-        for command in ("break iteration 7", "break op masked_mul backward", "continue", "next", "next", "next"):
+        for command in ("break iteration 3 backward", "continue", "next", "next"):
             app.action_run(command)
             await app.workers.wait_for_complete()
             await pilot.pause()

@@ -140,7 +140,7 @@ def test_pass_detach_and_the_end_of_the_commands() -> None:
         with td.debug.stepping(commands=commands, output=out):
             results = [f(td.ones(1)).item() for _ in range(5)]
         assert results == [2.0] * 5
-        assert out.getvalue().count("nodes; h lists") == stops, commands
+        assert out.getvalue().count("; h lists") == stops, commands
 
 
 def test_quit_ends_the_program() -> None:

@@ -53,8 +53,8 @@ def statistics(array: Array) -> str:
     return f"{spec_text(array)}  {head}\n{zero} zero, {nan} NaN, {infinite} infinite of {x.size} elements"
 
 
-def histogram(array: Array, bins: int = 10) -> str:
-    """Counts of the finite elements, one line a bin.
+def histogram(array: Array, bins: int = 10, *, bars: int = BARS) -> str:
+    """Counts of the finite elements, one line a bin; the longest bar has `bars` characters.
 
     Raises:
         ArgumentError: there is no finite element, or `bins` is no positive number.
@@ -68,7 +68,7 @@ def histogram(array: Array, bins: int = 10) -> str:
     counts, edges = np.histogram(finite, bins)
     labels = [f"{low:.4g} … {high:.4g}" for low, high in itertools.pairwise(edges)]
     width, digits = max(map(len, labels)), len(str(counts.max()))
-    unit = BARS / counts.max()
+    unit = bars / counts.max()
     lines = [
         f"{label:>{width}}  {count:>{digits}}  {'█' * int(np.ceil(count * unit))}".rstrip()
         for label, count in zip(labels, counts, strict=True)

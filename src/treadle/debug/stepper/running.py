@@ -279,7 +279,7 @@ def stepping(
     >>> double = td.compile(lambda x: x * 2.0, name="double")
     >>> with td.debug.stepping(commands=["c"]):  # doctest: +ELLIPSIS
     ...     y = double(td.ones(2))
-    double, call 1: 1 nodes; h lists the commands
+    double, call 1: 1 node; h lists the commands
     > double  step 0
       ...
       -> %0 = mul %x 2.0 : f32[2]

@@ -267,7 +267,7 @@ class DebuggerApp(App[None]):
             if value.ndim == 2 and 1 < value.size <= SMALL:
                 parts.append(picture(value, width=40, height=20))
             if value.size > 1 and value.dtype.kind != "b":
-                parts.append(histogram(value))
+                parts.append(histogram(value, bars=16))
         except TreadleError as e:
             parts = [e.message]
         parts.insert(0, session.execute(f"made {name}"))

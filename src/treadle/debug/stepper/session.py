@@ -92,7 +92,7 @@ class Session:
     def greeting(self) -> str:
         """What is shown when a call begins."""
         nodes = len(self.engine.graph.nodes)
-        head = f"{self.title or self.engine.graph.name}: {nodes} nodes; h lists the commands"
+        head = f"{self.title or self.engine.graph.name}: {nodes} node{'' if nodes == 1 else 's'}; h lists the commands"
         return f"{head}\n{self.here()}"
 
     def here(self) -> str:
