@@ -17,7 +17,7 @@ from treadle.debug.stepper.engine import Engine
 from treadle.debug.stepper.screen_app import DebuggerApp
 from treadle.debug.stepper.session import Session
 
-MODEL = '''\
+MODEL = """\
 import treadle as td
 
 
@@ -30,7 +30,7 @@ def loss(w, xs):
     h, _ = td.scan(step, td.zeros(8), xs)
     with td.scope("head"):
         return (h * h).sum()
-'''
+"""
 
 
 def session() -> Session:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import runpy
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -233,3 +235,13 @@ def test_without_textual_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "textual", None)
     with pytest.raises(MissingExtraError, match=r'pip install "treadle\[debug\]"'):
         screen_mode()
+
+
+def test_the_picture_of_the_page_is_made_by_its_script() -> None:
+    """Not byte by byte: textual's colours and widths change between its versions."""
+    folder = Path(__file__).resolve().parents[3] / "docs" / "pictures"
+    drawn = asyncio.run(runpy.run_path(str(folder / "debugger.py"))["draw"]())
+    stored = (folder / "debugger.svg").read_text(encoding="utf-8")
+    for words in ("h&#160;=&#160;td.tanh(h&#160;@&#160;w", "iteration&#160;3&#160;of&#160;10", "masked_mul"):
+        assert words in drawn
+        assert words in stored

@@ -263,11 +263,12 @@ class DebuggerApp(App[None]):
         session = self.session
         try:
             value = session.engine.value(name, session.chosen)
-            parts = [f"{name}  {statistics(value)}", numbers_text(value, most=24)]
+            parts = [f"{name}  {statistics(value)}"]
             if value.ndim == 2 and 1 < value.size <= SMALL:
                 parts.append(picture(value, width=40, height=20))
             if value.size > 1 and value.dtype.kind != "b":
                 parts.append(histogram(value, bars=16))
+            parts.append(numbers_text(value, most=24))
         except TreadleError as e:
             parts = [e.message]
         parts.insert(0, session.execute(f"made {name}"))
