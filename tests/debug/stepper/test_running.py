@@ -11,7 +11,7 @@ import pytest
 
 import treadle as td
 from tests.debug.stepper.graphs import CASES
-from treadle.core.errors import OutOfRangeError, TraceError
+from treadle.core.errors import ArgumentError, OutOfRangeError, TraceError
 from treadle.debug.stepper.running import LineMode
 from treadle.debug.stepper.session import Session
 
@@ -253,3 +253,19 @@ def test_shortcuts_come_back_after_the_debugger() -> None:
     with td.debug.stepping(commands=["set x = 5.0", "c"], output=io.StringIO()):
         assert f(td.ones(1)).item() == 10.0
     assert f(td.ones(1)).item() == 2.0
+
+
+def test_a_module_itself_can_be_stepped() -> None:
+    model = td.nn.Sequential([td.nn.Dense(3, activation="tanh"), td.nn.Dense(1)])
+    x = np.ones((2, 2), np.float32)
+    debugged, out = quietly(model, "layer\nc")
+    first = debugged(x).numpy()  # builds it
+    np.testing.assert_array_equal(first, td.compile(model, backend="reference")(x).numpy())
+    assert "layers.1" in out.getvalue()
+
+
+def test_what_is_no_function_is_refused_at_once() -> None:
+    with pytest.raises(ArgumentError, match="a function is needed, and this is 3"):
+        td.debug(3)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="commands= and output= are the line mode's"):
+        td.debug(td.exp, commands=[], screen=True)

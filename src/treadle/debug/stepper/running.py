@@ -37,7 +37,7 @@ class DebuggerQuit(Exception):  # noqa: N818, a request, not an error
 class Front(Protocol):
     """What shows a session to the user and has its commands run, until its state is no longer "open"."""
 
-    def __call__(self, session: Session) -> None: ...
+    def __call__(self, session: Session, /) -> None: ...
 
 
 class LineMode:

@@ -94,7 +94,7 @@ class DebuggerApp(App[None]):
         ("c", "run('continue')", "continue"),
         ("b", "run('back')", "back"),
         ("z", "run('back stop')", "undo"),
-        ("t", "toggle", "breakpoint"),
+        ("t", "breakpoint", "breakpoint"),
         ("g", "until", "run to"),
         ("f", "forward", "forward node"),
         ("h", "run('help')", "help"),
@@ -296,7 +296,7 @@ class DebuggerApp(App[None]):
     def _chosen_name(self) -> str:
         return self._name_at(self.query_one("#graph", OptionList).highlighted)
 
-    def action_toggle(self) -> None:
+    def action_breakpoint(self) -> None:
         """A breakpoint at the chosen source line or node, set or removed."""
         source = self.query_one("#source", OptionList)
         if source.has_focus and source.highlighted is not None:
