@@ -19,8 +19,9 @@ from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
+from treadle.debug import check, compare, on_gradient, print, probe, summary
 from treadle.ops.control import cond, scan, switch, while_loop
-from treadle.ops.host import host_call
+from treadle.ops.host import host
 from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
@@ -28,14 +29,17 @@ if _typing.TYPE_CHECKING:
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.debug._namespace import DebugModule as _DebugModule
     from treadle.nn import losses
-    from treadle.train import evaluate, load, predict, save
+    from treadle.train import doctor, evaluate, load, predict, save
     from treadle.train.fit import fit
 
     debug: _DebugModule  # a module that can be called
+else:
+    from treadle import debug
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
-_ROOMS = ("board", "data", "datasets", "debug", "nn", "optim", "train")
+_ROOMS = ("board", "data", "datasets", "nn", "optim", "train")
 _LAZY = {
+    "doctor": "treadle.train",
     "evaluate": "treadle.train",
     "fit": "treadle.train",
     "get_threads": "treadle.backends.native.runtime",
@@ -70,25 +74,32 @@ __all__ = [
     "Tensor",
     "__version__",
     "board",
+    "check",
+    "compare",
     "cond",
     "data",
     "datasets",
     "debug",
+    "doctor",
     "errors",
     "evaluate",
     "fit",
     "get_threads",
-    "host_call",
+    "host",
     "load",
     "losses",
     "nn",
+    "on_gradient",
     "optim",
     "predict",
+    "print",
+    "probe",
     "random",
     "save",
     "scan",
     "scope",
     "set_threads",
+    "summary",
     "switch",
     "testing",
     "train",

@@ -231,7 +231,7 @@ def test_host_functions_run_once_however_often_one_goes_back() -> None:
         return x * 2
 
     def f(x: Any) -> Any:
-        return td.host_call(noisy, td.sin(x), result=x) + 1.0
+        return td.host(noisy, td.sin(x), result=x) + 1.0
 
     x = np.float32(0.5)
     engine = Engine(td.graph(f)(x), [x], memory=0)
@@ -272,7 +272,7 @@ def test_an_interrupt_ends_a_movement_between_nodes() -> None:
         return x
 
     def f(x: Any) -> Any:
-        return td.exp(td.host_call(stop, x, result=x) + 1.0)
+        return td.exp(td.host(stop, x, result=x) + 1.0)
 
     x = np.float32(0.5)
     engine = Engine(td.graph(f)(x), [x])

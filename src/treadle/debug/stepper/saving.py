@@ -61,7 +61,7 @@ def save_session(engine: Engine, path: str | os.PathLike[str]) -> Path:
 def load_session(path: str | os.PathLike[str], *, memory: int = MEMORY) -> Engine:
     """The engine that was saved, at the same place.
 
-    A Python function that the graph calls (`td.host_call`) is not in the file: the node that would call it raises.
+    A Python function that the graph calls (`td.host`) is not in the file: the node that would call it raises.
 
     Raises:
         SaveError: the file is missing, damaged, or no session; or its arrays are not those that its graph takes.
