@@ -231,7 +231,7 @@ def test_host_functions_run_once_however_often_one_goes_back() -> None:
         return x * 2
 
     def f(x: Any) -> Any:
-        return td.host(noisy, td.sin(x), result=x) + 1.0
+        return td.host(noisy, td.sin(x), result_shape=x) + 1.0
 
     x = np.float32(0.5)
     engine = Engine(td.graph(f)(x), [x], memory=0)
@@ -272,7 +272,7 @@ def test_an_interrupt_ends_a_movement_between_nodes() -> None:
         return x
 
     def f(x: Any) -> Any:
-        return td.exp(td.host(stop, x, result=x) + 1.0)
+        return td.exp(td.host(stop, x, result_shape=x) + 1.0)
 
     x = np.float32(0.5)
     engine = Engine(td.graph(f)(x), [x])
@@ -315,3 +315,19 @@ def test_expressions_see_values_inputs_and_paths() -> None:
         engine.evaluate("nothing")
     with pytest.raises(ArgumentError, match="there is no value %77 here"):
         engine.evaluate("%77 + 1")
+
+
+def test_prints_say_the_turn_and_are_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            td.print("h {}", h)
+            return h + x, None
+
+        return td.scan(step, td.asarray(0.0), xs, reverse=True)[0]
+
+    xs = np.array([1.0, 2.0], np.float32)
+    engine = Engine(td.graph(f)(xs), [xs], memory=0)
+    engine.run()
+    engine.goto(0)
+    engine.run()
+    assert capsys.readouterr().out == "[step 1] h 0\n[step 0] h 2\n"

@@ -84,7 +84,7 @@ def test_another_process_needs_neither_source_nor_functions(tmp_path: Path) -> N
         "import treadle as td\n"
         "def f(x):\n"
         "    y = td.exp(x)\n"
-        "    return td.host(np.sort, y, result=y)\n"
+        "    return td.host(np.sort, y, result_shape=y)\n"
         f"td.debug(f, commands=['save {tmp_path / 'bug.session'}', 'q'])(td.asarray([1.0, 0.0]))\n"
     )
     first = subprocess.run([sys.executable, str(source)], capture_output=True, text=True, check=False)

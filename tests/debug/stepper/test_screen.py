@@ -218,7 +218,7 @@ def test_what_the_program_prints_appears_below() -> None:
     from treadle.debug.stepper.engine import Engine
 
     x = np.float32(1.0)
-    session = Session(Engine(td.graph(lambda v: td.host(said, v, result=v) * 2.0)(x), [x]))
+    session = Session(Engine(td.graph(lambda v: td.host(said, v, result_shape=v) * 2.0)(x), [x]))
 
     async def run() -> None:
         app = DebuggerApp(session)

@@ -15,6 +15,7 @@ import numpy as np
 from treadle.core.errors import TreadleError
 from treadle.core.graph import Graph, Node, Var
 from treadle.core.registry import backend
+from treadle.core.running import fresh_turns, turns
 from treadle.core.source import place_text
 from treadle.debug.stepper.frames import Array, Frame, Layout, Site, Stacked
 
@@ -95,12 +96,17 @@ class Machine:
         enter = CONTROL.get(node.primitive.name)
         if enter is not None:
             return self._go_on(node, enter(node, inputs), "enter")
-        outs = known if known is not None else _run(node, inputs)
+        outs = known if known is not None else _run(node, inputs, self._turns())
         made = dict(zip(node.outputs, outs, strict=True))
         event = Event(self.number, "node", node, len(self.frames) - 1, made, True)
         frame.pass_node(made, self.number)
         self.number += 1
         return event
+
+    def _turns(self) -> list[int]:
+        """The element that each loop around is at: what prints and checks say it."""
+        sites = [f.site for f in self.frames if f.site is not None and f.site.is_loop]
+        return [s.node.params["length"] - 1 - s.turn if s.node.params.get("reverse") else s.turn for s in sites]
 
     def _go_on(self, node: Node, following: _Next, kind: str) -> Event:
         parent = self.frames[-1 if kind == "enter" else -2]
@@ -122,9 +128,11 @@ class Machine:
         return event
 
 
-def _run(node: Node, inputs: Sequence[Array]) -> Sequence[Array]:
+def _run(node: Node, inputs: Sequence[Array], loops: list[int]) -> Sequence[Array]:
     try:
-        return backend("reference").run_primitive(node.primitive, inputs, node.params)
+        with fresh_turns():
+            turns().extend(loops)
+            return backend("reference").run_primitive(node.primitive, inputs, node.params)
     except TreadleError as e:
         raise e.at(place_text(node.source, node.scope)) from None
 
