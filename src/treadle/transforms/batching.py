@@ -58,7 +58,7 @@ def batch_graph(
 
     for node in graph.nodes:
         ins = [at(a) for a in node.inputs]
-        with placed(node.source, node.scope):
+        with placed(node.source, node.scope, node.origin):
             outs, made = batch_node(node, [x for x, _ in ins], [f for _, f in ins], size)
         env.update(zip(node.outputs, zip(outs, made, strict=True), strict=True))
     results = [at(a) for a in graph.outputs]
