@@ -1,9 +1,9 @@
-"""How many bikes will be rented at this hour tomorrow? A GRU that reads a year as one stream, against last week's number.
+"""How many bikes will be rented at this hour tomorrow? A GRU that reads a year as one stream, against last week's.
 
 Run: python examples/bike_forecast.py
 
-The state goes on from hour to hour through the whole year; the gradient reaches back one week (tbptt=168). The last eight
-weeks are held out: the model goes on reading, and learns no more.
+The state goes on from hour to hour through the whole year; the gradient reaches back one week (tbptt=168). The last
+eight weeks are held out: the model goes on reading, and learns no more.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ DAY, WEEK = 24, 7 * 24
 
 
 def stream() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is known in each hour `[time, features]`, what is to be said (the root of the bikes a day later, less that of six
-    days before), and whether both numbers are recorded."""
+    """What is known in each hour `[time, features]`, what is to be said (the root of the bikes a day later, less that
+    of six days before), and whether both numbers are recorded."""
     data = td.datasets.bikeshare()
     bikes = np.sqrt(data.bikers) / 10  # the root of a count varies as much for large as for small ones
     hours = np.arange(len(bikes))

@@ -2,8 +2,8 @@
 
 Run: python examples/char_language_model.py
 
-The manual comes with Python (pydoc's topics, PSF licence). The text is cut into 32 streams; each step of training reads 64
-characters of all of them, and the state goes on to the next (truncated back-propagation).
+The manual comes with Python (pydoc's topics, PSF licence). The text is cut into 32 streams; each step of training
+reads 64 characters of all of them, and the state goes on to the next (truncated back-propagation).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""associative_scan against loops; linear recurrences in parallel against the same cells step by step, and the formulas."""
+"""associative_scan against loops; linear recurrences in parallel against the same cells step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Truncated back-propagation in fit, and sequences that begin and end at different times: against loops, and resumed."""
+"""Truncated back-propagation in fit, and sequences that begin and end at different times: against loops, and
+resumed."""
 
 from __future__ import annotations
 
@@ -38,7 +39,6 @@ def test_fit_in_segments_equals_the_loop_written_out() -> None:
     optimizer, losses = td.optim.SGD(0.1), []
     for _ in range(2):
         state = td.zeros((4, 5))
-        gru, head = by_hand.layers
         for start in (0, 4, 8):
             piece = slice(start, start + 4)
 
@@ -174,8 +174,8 @@ def test_a_run_stopped_between_segments_resumes_bit_by_bit(kind: str, tmp_path: 
         checkpoint = None if folder is None else td.train.Checkpoint(folder, every_steps=1)
         try:
             history = td.fit(
-                m, source, loss="mse", optimizer=td.optim.Adam(0.01), epochs=3, checkpoint=checkpoint, callbacks=[Stop()],
-                **options, **quiet,
+                m, source, loss="mse", optimizer=td.optim.Adam(0.01), epochs=3, checkpoint=checkpoint,
+                callbacks=[Stop()], **options, **quiet,
             )  # fmt: skip
         except KeyboardInterrupt:
             return None, None

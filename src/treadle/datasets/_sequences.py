@@ -1,4 +1,4 @@
-"""Small real sequences that come with treadle: words and how they are spoken, sentences of 13 languages, rented bikes."""
+"""Small real sequences that come with treadle: words and how they are spoken, sentences of 13 languages, bikes."""
 
 from __future__ import annotations
 
@@ -76,10 +76,11 @@ def pronunciations() -> Pronunciations:
 
 
 def languages() -> Languages:
-    """7,208 short texts in 13 European and Asian languages written in Latin letters: Django's translated messages (BSD-3).
+    """7,208 short texts in 13 European and Asian languages written in Latin letters: Django's translated messages
+    (BSD-3).
 
-    Placeholders are cut out; a text that occurs in two languages is left out. The order is random once and for all: 6,000 to
-    train on, 1,208 to test on. Both parts are messages of the same program.
+    Placeholders are cut out; a text that occurs in two languages is left out. The order is random once and for all:
+    6,000 to train on, 1,208 to test on. Both parts are messages of the same program.
 
     >>> data = td.datasets.languages()
     >>> data.train[1], data.classes[data.train[1][1]]
@@ -94,8 +95,8 @@ def languages() -> Languages:
 def bikeshare() -> BikeShare:
     """Bikes rented in Washington, D.C., in each hour of 2011: the UCI collection "Bike Sharing" (CC BY 4.0).
 
-    Fanaee-T and Gama, Event labeling combining ensemble detectors and background knowledge (2014), in the form in which the
-    package ISLP carries it.
+    Fanaee-T and Gama, Event labeling combining ensemble detectors and background knowledge (2014), in the form in
+    which the package ISLP carries it.
 
     >>> data = td.datasets.bikeshare()
     >>> data.bikers.shape, data.bikers[:3].tolist(), int(data.recorded.sum())

@@ -64,8 +64,8 @@ def segmented(source: Source, tbptt: int | None, model: Any) -> Source:
         raise ArgumentError(f"tbptt is the number of steps of a segment, at least 1; got {tbptt!r}")
     if not stateful_layers(model):
         raise ArgumentError(
-            f"tbptt={tbptt} cuts sequences into segments, and no layer of the model keeps its state from one to the next: "
-            "make its recurrent layers with stateful=True"
+            f"tbptt={tbptt} cuts sequences into segments, and no layer of the model keeps its state from one to the "
+            "next: make its recurrent layers with stateful=True"
         )
     return Segments(source, tbptt)
 

@@ -232,14 +232,14 @@ class S4DCell(LinearCell):
 
         h'[n] = exp(Δ A[n]) h[n] + (exp(Δ A[n]) - 1) / A[n] x,   y = 2 Re(Σ_n C[n] h'[n]) + D x
 
-    with A[n] = -exp(log_decay[n]) + i frequency[n], complex, for each feature by itself; Δ = exp(log_step). It begins with
-    A[n] = -1/2 + iπn. State: (real, imaginary) `[batch, features, order]`; y has as many features as x.
+    with A[n] = -exp(log_decay[n]) + i frequency[n], complex, for each feature by itself; Δ = exp(log_step). It begins
+    with A[n] = -1/2 + iπn. State: (real, imaginary) `[batch, features, order]`; y has as many features as x.
 
     Args:
         order: oscillations per feature: half the N of the paper, which counts conjugates.
         step_range: Δ begins between these, log-uniform, in steps: the time scales that it can see.
 
-    Source: Gu, Gupta, Goel, Ré, On the parameterization and initialization of diagonal state space models, NeurIPS 2022.
+    Source: Gu, Gupta, Goel, Ré, On the parameterization and initialization of diagonal state space models (2022).
 
     >>> td.nn.LinearRecurrent(td.nn.S4DCell(8), return_sequences=True)(td.ones((2, 50, 3))).shape
     (2, 50, 3)
@@ -341,14 +341,14 @@ class SelectiveCell(LinearCell):
     def build(self, *inputs: Spec) -> None:
         features, n, dtype = inputs[-1].shape[-1], self.order, self.dtype
         init = initializers.get("glorot_uniform")
-        rank = self.rank or max(1, -(-int(features) // 16))  # type: ignore[arg-type]
+        rank = self.rank or max(1, -(-int(features) // 16))
         self.projection = initializers.parameter(init, (features, 2 * n), dtype)
         self.step_down = initializers.parameter(init, (features, rank), dtype)
         self.step_up = initializers.parameter(init, (rank, features), dtype)
         # Δ begins between 0.001 and 0.1: softplus⁻¹ of numbers spread over that, log-uniformly.
-        steps = np.exp(np.linspace(np.log(1e-3), np.log(1e-1), int(features)))  # type: ignore[arg-type]
+        steps = np.exp(np.linspace(np.log(1e-3), np.log(1e-1), int(features)))
         self.step_bias = Parameter(xp.asarray(np.log(np.expm1(steps))).astype(dtype))
-        decay = np.tile(np.log(np.arange(1, n + 1)), (int(features), 1))  # type: ignore[arg-type]
+        decay = np.tile(np.log(np.arange(1, n + 1)), (int(features), 1))
         self.log_decay = Parameter(xp.asarray(decay).astype(dtype))
         self.skip = Parameter(xp.ones((features,), dtype=dtype))
 
