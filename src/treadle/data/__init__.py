@@ -20,9 +20,12 @@ if _typing.TYPE_CHECKING:
     from treadle.data.numeric import Discretize, OneHot, Quantiles, Standardize
     from treadle.data.pictures import Rescale, Resize
     from treadle.data.texts import Hashing, Vocabulary
+    from treadle.data.tokenizing import BytePairs, TextVectorization
+    from treadle.data.vectors import WordVectors, read_vectors
 
 # Layers open on first use: worker processes read data and need none of them.
 _LAYERS = {
+    "BytePairs": "tokenizing",
     "Discretize": "numeric",
     "Hashing": "texts",
     "OneHot": "numeric",
@@ -30,7 +33,10 @@ _LAYERS = {
     "Rescale": "pictures",
     "Resize": "pictures",
     "Standardize": "numeric",
+    "TextVectorization": "tokenizing",
     "Vocabulary": "texts",
+    "WordVectors": "vectors",
+    "read_vectors": "vectors",
 }
 
 
@@ -46,6 +52,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BytePairs",
     "Dataset",
     "Discretize",
     "Hashing",
@@ -58,7 +65,9 @@ __all__ = [
     "Segment",
     "SegmentedSequences",
     "Standardize",
+    "TextVectorization",
     "Vocabulary",
+    "WordVectors",
     "concatenate",
     "from_arrays",
     "from_audio",
@@ -77,6 +86,7 @@ __all__ = [
     "from_webdataset",
     "interleave",
     "mix",
+    "read_vectors",
     "write_parquet",
     "write_tar",
     "write_tfrecord",

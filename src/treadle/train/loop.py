@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from treadle import random
-from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
 from treadle.train.checkpoints import Checkpoint, Saved
-from treadle.train.data import Source, as_tensors, batch_rows, float_of, peek, unpack
+from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, peek, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
 from treadle.train.history import History
 from treadle.train.interrupt import Interrupt, watched
@@ -27,6 +27,8 @@ from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
 from treadle.train.segments import Segments, begin
 from treadle.train.steps import Compile, evaluation_step
+from treadle.transforms import compile
+from treadle.transforms.compiling import Compiled
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,7 @@ class Run:
         if first is None:
             raise ArgumentError("the data gave no batches")
         self._build(first)
-        self.context = Context(
-            self.model, self.optimizer, self.history, self.settings.epochs,
-            batches=self.source.count(), tell=self.progress.tell,
-        )  # fmt: skip
+        self.context = self._context(first)
         try:
             with watched(self.progress.tell) as interrupt:
                 self._begin()
@@ -89,6 +88,23 @@ class Run:
         return self.history
 
     # before the first step
+
+    def _context(self, first: Any) -> Context:
+        batch = as_tensors(first, self.floating)
+        s = self.settings
+        return Context(
+            self.model,
+            self.optimizer,
+            self.history,
+            s.epochs,
+            batches=self.source.count(),
+            tell=self.progress.tell,
+            example=next(self.validation.batches(0, 0)) if isinstance(self.validation, Arrays) else first,
+            loss_function=self.loss,
+            step_function=self.step,
+            step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
+            settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
+        )
 
     def _build(self, batch: Any) -> None:
         """Make all parameters and moments, so that what follows can be saved and put back."""
@@ -145,7 +161,8 @@ class Run:
             self._place()
             self._call("on_batch_begin")
             begin(self.model, raw)
-            self._one_step(as_tensors(raw, self.floating))
+            self.context.data = as_tensors(raw, self.floating)
+            self._one_step(self.context.data)
             self.batch += 1
             self._call("on_batch_end")
             self.progress.step(self.context.logs)
@@ -231,7 +248,17 @@ class Run:
             data=batch,
             prediction=None if self.own_step else self._prediction(batch),
             saved=saved,
+            origin=self._origin(batch),
         )
+
+    def _origin(self, batch: Any) -> NonFiniteError | None:
+        """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
+        step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
+        arguments = (batch,) if self.own_step else unpack(batch)
+        try:
+            return step.why_not_finite(self.model, self.optimizer, *arguments)
+        except TraceError:  # a step that only runs op by op
+            return None
 
     def _prediction(self, batch: Any) -> Any:
         """What the last good weights predict for a batch, without what differs in training."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.backends.native import engine
 from treadle.backends.native.memory import check_memory
-from treadle.backends.native.plan import Branch, Host, Item, Launch, Location, Plan, Repeat, While
+from treadle.backends.native.plan import Branch, Host, Item, Launch, Location, Plan, Repeat, Turn, While
 from treadle.backends.native.runtime import (
     BRANCH,
     HOST,
@@ -25,11 +25,13 @@ from treadle.backends.native.runtime import (
     runtime,
 )
 from treadle.core.errors import CompileError, TreadleError
+from treadle.core.running import fresh_turns, turns
 from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
 HEADER = 8  # words of a context: see runtime.ll
 RECYCLED = 4096  # bytes of an output from which on its memory is used again
+LINE = 64  # bytes of a line of the cache
 SPARE = 3  # outputs whose memory is kept
 
 
@@ -49,20 +51,30 @@ class Executable:
         self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.graph.output_specs]
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        try:
-            context = self._free.pop()
-        except IndexError:
-            context = _Context(self._layout)
+        context = self._context()
         outputs = self._run(context, inputs)
         self._free.append(context)
         return outputs
 
+    def _context(self) -> _Context:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _Context(self._layout)
+
     def timed(self, inputs: Sequence[Array]) -> Array:
-        """Run, and return how many nanoseconds each step took. [steps]"""
-        context = _Context(self._layout)
+        """Run, and return how many nanoseconds each step took. [steps]
+
+        On memory that earlier calls have used: the first touch of new memory would count as the work of some kernel.
+        """
+        context = self._context()
         times = np.zeros(self._layout.count, np.int64)
         context.table[2] = times.ctypes.data
-        self._run(context, inputs)
+        try:
+            self._run(context, inputs)
+        finally:
+            context.table[2] = 0
+        self._free.append(context)
         return times
 
     def at_sizes(self, inputs: Sequence[Array]) -> Executable:
@@ -94,8 +106,8 @@ def _of_a_kernel(plan: Plan, error: CompileError) -> CompileError:
 
 def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
     """What gives memory for an output: that of an earlier one which nobody holds any more, else new."""
-    empty = np.empty
     if prod(shape) * dtype.itemsize < RECYCLED:
+        empty = np.empty
         return lambda: empty(shape, dtype)
     spare: list[Array] = []
 
@@ -103,12 +115,19 @@ def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
         for array in spare:
             if sys.getrefcount(array) == 3:  # the list, the loop's name, the call
                 return array
-        made = empty(shape, dtype)
+        made = _aligned(shape, dtype)
         if len(spare) < SPARE:
             spare.append(made)
         return made
 
     return make
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """New memory that begins on the border of a cache line: vectors that cross one take two accesses."""
+    memory = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    return memory[begin : begin + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
 
 class _Layout:
@@ -121,7 +140,7 @@ class _Layout:
         self.own: list[int] = []  # words that hold a place in the table itself, in bytes
         self.arena: list[int] = []  # words that hold a place in the arena
         self.patches: list[tuple[int, int, int]] = []  # (word, array, bytes beyond its beginning)
-        self.hosts: list[tuple[Host, list[int]]] = []
+        self.hosts: list[tuple[Host | Turn, list[int]]] = []
         self.labels: list[Item] = []
         steps: list[tuple[Item, dict[str, Any]]] = []
         self._flatten(plan.items, steps)
@@ -172,6 +191,9 @@ class _Layout:
             words[w], words[w + 7] = HOST, len(self.hosts)
             begin = self._slots((*item.inputs, *item.outputs))
             self.hosts.append((item, list(range(begin, begin + len(item.inputs) + len(item.outputs)))))
+        elif isinstance(item, Turn):
+            words[w], words[w + 7] = HOST, len(self.hosts)
+            self.hosts.append((item, []))
         elif isinstance(item, Repeat):
             words[w], words[w + 7] = LOOP, item.count
         elif isinstance(item, While):
@@ -253,7 +275,11 @@ class _Context:
         """0; or minus the number of an array that has to be copied first; or 1, and then there is an error."""
         if self._pool != (now := pool()):
             self.table[0] = self._pool = now
-        code: int = self._run(self._own, id(arrays))
+        if self._callback is None:
+            code: int = self._run(self._own, id(arrays))
+            return code
+        with fresh_turns():
+            code = self._run(self._own, id(arrays))
         return code
 
     def take_error(self) -> BaseException:
@@ -264,6 +290,9 @@ class _Context:
     def _host(self, number: int) -> int:
         """Compute a node with its reference, on the memory that its slots point to."""
         item, slots = self.layout.hosts[number]
+        if isinstance(item, Turn):
+            item.happen(turns())
+            return 0
         node = item.node
         try:
             specs = [a.spec for a in (*node.inputs, *node.outputs)]
