@@ -61,7 +61,7 @@ def write(model: nn.Sequential, begin: np.ndarray, count: int, seed: int) -> np.
     return run(state, td.asarray(begin[-1:])).numpy()
 
 
-def main(epochs: int = 12, units: int = 320, characters: int | None = None) -> tuple[float, float]:
+def main(epochs: int = 4, units: int = 256, characters: int | None = None) -> tuple[float, float]:
     td.random.set_seed(0)
     whole = text()[:characters]
     alphabet = sorted(set(whole))

@@ -35,8 +35,7 @@ class SegmentedSequences:
 
     There are `batch_size` rows. Each takes a sequence from the queue, gives it segment by segment, and then takes the
     next one: rows begin and end at different times, and `reset` says which begin. A sequence's last segment is padded.
-    An
-    epoch ends when the queue is empty and all rows are done.
+    An epoch ends when the queue is empty and all rows are done.
 
     `td.fit(model, sequences, …)` resets the state of each row of the model's stateful layers by itself.
 
