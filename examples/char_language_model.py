@@ -8,6 +8,7 @@ reads 64 characters of all of them, and the state goes on to the next (truncated
 
 from __future__ import annotations
 
+import functools
 import pydoc_data.topics
 
 import numpy as np
@@ -46,22 +47,27 @@ def ngram_bits(train: np.ndarray, held_out: np.ndarray, vocabulary: int, order: 
     return float(-np.log2(p).mean())
 
 
-def write(model: nn.Sequential, begin: np.ndarray, count: int, seed: int) -> np.ndarray:
+def one_step(model: nn.Sequential, state: tuple, token: td.Tensor) -> tuple:
+    """The model's step as td.nn.decoding wants it: (state, logits of the next character)."""
     embedding, lstm, head = model.layers
+    state, h = lstm.cell(state, embedding(token))
+    return state, head(h)
 
-    def step(state, token):  # one step of the model, as td.nn.decoding wants it
-        state, h = lstm.cell(state, embedding(token))
-        return state, head(h)
 
-    state = lstm.cell.initial_state(1, td.float32)
+def write(model: nn.Sequential, begin: np.ndarray, count: int, seed: int) -> np.ndarray:
+    state = model.layers[1].cell.initial_state(1, td.float32)
     for token in begin[:-1]:
-        state, _ = step(state, td.asarray([token]))
-    options = {"max_steps": count, "temperature": 0.7, "key": td.random.key(seed)}
-    run = td.compile(lambda state, first: nn.decoding.sample(step, state, first, **options).tokens[0])
-    return run(state, td.asarray(begin[-1:])).numpy()
+        state, _ = one_step(model, state, td.asarray([token]))
+
+    @td.compile
+    def run(model: nn.Sequential, state: tuple, first: td.Tensor) -> td.Tensor:
+        options = {"max_steps": count, "temperature": 0.7, "key": td.random.key(seed)}
+        return nn.decoding.sample(functools.partial(one_step, model), state, first, **options).tokens[0]
+
+    return run(model, state, td.asarray(begin[-1:])).numpy()
 
 
-def main(epochs: int = 4, units: int = 256, characters: int | None = None) -> tuple[float, float]:
+def main(epochs: int = 9, units: int = 256, characters: int | None = None) -> tuple[float, float]:
     td.random.set_seed(0)
     whole = text()[:characters]
     alphabet = sorted(set(whole))
