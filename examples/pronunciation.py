@@ -73,7 +73,7 @@ def loss(prediction: td.Tensor, said: td.Tensor) -> td.Tensor:
     return td.losses.sparse_categorical_crossentropy(prediction, said, lengths=lengths)
 
 
-def main(epochs: int = 12, examples: int | None = None) -> tuple[float, float]:
+def main(epochs: int = 8, examples: int | None = None) -> tuple[float, float]:
     td.random.set_seed(0)
     data = td.datasets.pronunciations()
     sounds = ["", *sorted({p for _, phonemes in data.train for p in phonemes})]
