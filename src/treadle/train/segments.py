@@ -20,7 +20,7 @@ class Segments(Source):
         self.rows = source.rows
         self._inner: Any = None  # the source's state before the batch that is being cut, and how many of its segments
         self._done = 0
-        self._read = source.batches
+        self._read: Callable[[int, int], Iterator[Any]] = source.batches
         self._resumed: int | None = None
 
     def peek(self) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
