@@ -215,7 +215,7 @@ def test_steps_that_nobody_needs_are_not_run():
 def test_a_list_of_sequences_and_padded_ones_go_in_and_come_out():
     recurrent = layer("gru", return_sequences=True, return_state=True)
     sequences = [data(1, n)[0] for n in (4, 0, 7)]
-    y, state = recurrent(sequences)
+    y, _ = recurrent(sequences)
     assert isinstance(y, td.data.Padded)
     padded = nn.pad_sequences(sequences)
     again, _ = recurrent(td.data.Padded(*(a.numpy() for a in padded)))

@@ -93,10 +93,10 @@ def fit(
             td.compile's `dynamic=`, for x, y and weights.
         nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
             "ignore" goes on.
-        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are cut into
-            segments of so many steps. Each segment is a step of training; the layers made with `stateful=True` carry their
-            state from one to the next, and the gradient ends where the segment begins. Each batch begins anew. (Data that is
-            cut already: `td.data.SegmentedSequences`.)
+        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are
+            cut into segments of so many steps. Each segment is a step of training; the layers made with
+            `stateful=True` carry their state from one to the next, and the gradient ends where the segment begins.
+            Each batch begins anew. (Data that is cut already: `td.data.SegmentedSequences`.)
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
             model. For metrics, it also returns "prediction" and "target".
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.

@@ -18,14 +18,14 @@ from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
 from treadle.train.checkpoints import Checkpoint, Saved
-from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, peek, unpack
+from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
 from treadle.train.history import History
 from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
-from treadle.train.segments import Segments, begin
+from treadle.train.segments import Segments, begin, check_state_is_kept
 from treadle.train.steps import Compile, evaluation_step
 from treadle.transforms import compile
 from treadle.transforms.compiling import Compiled
@@ -69,7 +69,7 @@ class Run:
     recent: deque[list[Tensor]] = field(default_factory=lambda: deque(maxlen=2))  # variables before the last steps
 
     def run(self) -> History:
-        first, self._batches = peek(self.source)
+        first, self._batches = self.source.peek()
         if first is None:
             raise ArgumentError("the data gave no batches")
         self._build(first)
@@ -111,6 +111,8 @@ class Run:
     def _build(self, batch: Any) -> None:
         """Make all parameters and moments, so that what follows can be saved and put back."""
         x = batch if self.own_step else unpack(batch)[0]
+        if not self.own_step:
+            check_state_is_kept(self.model, batch)
         if not self.own_step:
             build_from(self.model, as_tensors(x))
         self.floating = float_of(self.model)
