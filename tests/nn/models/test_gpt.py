@@ -75,7 +75,9 @@ def test_sampling_follows_the_key_and_the_filters():
     assert (one.numpy() != other.numpy()).any()
     greedy = model.generate(PROMPT, 10).tokens.numpy()
     for filters in ({"top_k": 1}, {"top_p": 1e-6}):
-        np.testing.assert_array_equal(model.generate(PROMPT, 10, key=td.random.key(0), **filters).tokens.numpy(), greedy)
+        np.testing.assert_array_equal(
+            model.generate(PROMPT, 10, key=td.random.key(0), **filters).tokens.numpy(), greedy
+        )
 
 
 def test_an_end_token_ends_a_text():

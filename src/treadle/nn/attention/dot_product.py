@@ -16,8 +16,8 @@ from treadle.nn.attention.blocks import Tiling, blockwise
 from treadle.nn.attention.products import scores_of, weighted
 from treadle.nn.attention.scores import Terms
 
-# Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that. Below,
-# the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
+# Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that.
+# Below, the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
 BLOCKS_FROM, BLOCKS_FROM_CAUSAL = 1 << 21, 1 << 20
 ROWS, COLUMNS = 256, 256  # of a block
 _METHODS = ("auto", "plain", "blocks")
@@ -57,8 +57,8 @@ def scaled_dot_product_attention(
         lengths: integers of the batch's shape, of any dtype: only the first so many keys of each example are seen.
             Whatever lies behind them, NaN for instance, takes no part.
         bias: floating, is added to the scores; broadcasts to `[..., H, T, S]`. -inf hides a key.
-        distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added where
-            key s meets query t: a bias by distance in linear memory (`nn.RelativePositionBias`, `nn.alibi`).
+        distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added
+            where key s meets query t: a bias by distance in linear memory (`nn.RelativePositionBias`, `nn.alibi`).
         scale: of the products; 1 / sqrt(D) if None.
         dropout: the probability to drop a weight; the others are divided by `1 - dropout`. Needs `dropout_key`.
         dropout_key: of `td.random.key` or `stream.next_key()`.
@@ -238,7 +238,7 @@ def _check_table(table: Tensor, full: tuple[Size, ...]) -> None:
     heads, queries, keys = full[-3:]
     wide = table.shape[-1]
     odd = not isinstance(wide, int) or wide % 2 == 1
-    enough = not all(isinstance(n, int) for n in (wide, queries, keys)) or (wide + 1) // 2 >= max(queries, keys)  # type: ignore[operator, type-var]
+    enough = not all(isinstance(n, int) for n in (wide, queries, keys)) or (wide + 1) // 2 >= max(queries, keys)
     if table.ndim != 2 or not (table.shape[0] == 1 or same_size(table.shape[0], heads)) or not (odd and enough):
         raise ShapeError(
             f"distance_bias must be [heads, 2 * n - 1] with n >= {queries} and {keys}, the numbers of queries and keys "

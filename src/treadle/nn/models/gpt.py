@@ -22,8 +22,8 @@ from treadle.transforms import compile as compiled
 class GPT(Module):
     """The scores of each next token: tokens `[batch, time]` of integers → logits `[batch, time, vocabulary_size]`.
 
-    Layers of causal attention and a network for each place, normalisation first, with a norm at the end. The defaults are
-    GPT-2's architecture; `positions="rotary", norm="rms", gated=True, activation="silu", use_bias=False` is Llama's.
+    Layers of causal attention and a network for each place, normalisation first, with a norm at the end. The defaults
+    are GPT-2's; `positions="rotary", norm="rms", gated=True, activation="silu", use_bias=False` are Llama's.
 
     Args:
         vocabulary_size: how many tokens there are.
@@ -93,8 +93,8 @@ class GPT(Module):
         time = tokens.shape[1] if tokens.ndim == 2 else None
         if isinstance(time, int) and time > self.max_length:
             raise ShapeError(
-                f"tokens {show_shape(tokens.shape)} are longer than max_length={self.max_length}; cut the texts, or make "
-                "the model with a larger one"
+                f"tokens {show_shape(tokens.shape)} are longer than max_length={self.max_length}; cut the texts, or "
+                "make the model with a larger one"
             )
         return self._run(tokens, None, lengths)[0]
 
@@ -110,8 +110,10 @@ class GPT(Module):
         """
         if tokens.ndim != 2 or (isinstance(tokens.shape[1], int) and tokens.shape[1] < 1):
             raise ShapeError(f"a prompt is tokens [batch, time], one at least, and not {show_shape(tokens.shape)}")
-        last = tokens.shape[1] - 1 if lengths is None else xp.maximum(lengths.astype("int32") - 1, 0)
-        before = xp.full((tokens.shape[0],), last, dtype="int32") if lengths is None else last
+        if lengths is None:
+            before = xp.full((tokens.shape[0],), tokens.shape[1] - 1, dtype="int32")
+        else:
+            before = xp.maximum(lengths.astype("int32") - 1, 0)
         size = self.max_length if room is None else room
         state = [layer.empty_cache(tokens.shape[0], size) for layer in self.layers]
         state = self._run(tokens, state, before)[1]

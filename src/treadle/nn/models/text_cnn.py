@@ -72,10 +72,11 @@ class TextCNN(Module):
         x = xp.where(real[:, :, None], self.embedding(tokens), 0)
         x = xp.pad(x, ((0, 0), (0, max(self.windows) - 1), (0, 0)))
         real = xp.pad(real, ((0, 0), (0, max(self.windows) - 1)))
-        pooled = [self._largest(layer(x), real, n) for layer, n in zip(self.convolutions, self.windows, strict=True)]
+        pairs = zip(self.convolutions, self.windows, strict=True)
+        pooled = [self._largest(layer(x), real, n) for layer, n in pairs]
         return self.output(self.dropout(xp.concat(pooled, axis=-1)))
 
     def _largest(self, y: Tensor, real: Tensor, window: int) -> Tensor:
-        """Of each filter, over the windows that end before the padding; over the first one of a text that is shorter."""
+        """Of each filter, over the windows that end before the padding; over the first one of a shorter text."""
         inside = xp.logical_or(real[:, window - 1 :], xp.arange(y.shape[1]) == 0)
         return xp.max(xp.where(inside[:, :, None], y, 0), axis=1)  # after relu, 0 is no candidate but the least
