@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle.data._padding import Padded
+from treadle.core.padded import Padded
 from treadle.data.dataset import Dataset, IndexedDataset, concatenate, interleave, mix
 from treadle.data.dataset import zip_datasets as zip
 from treadle.data.media import from_audio, from_images
 from treadle.data.records import from_jsonl, from_text, from_tfrecord, from_webdataset
+from treadle.data.segments import Segment, SegmentedSequences
 from treadle.data.sources import from_arrays, from_generator, from_items
 from treadle.data.stored import from_hdf5, from_numpy_files
 from treadle.data.tables import from_csv, from_dataframe, from_parquet, from_sql
@@ -61,6 +62,8 @@ __all__ = [
     "Quantiles",
     "Rescale",
     "Resize",
+    "Segment",
+    "SegmentedSequences",
     "Standardize",
     "TextVectorization",
     "Vocabulary",
