@@ -49,7 +49,9 @@ def main(steps: int = 600, width: int = 128, depth: int = 3) -> float:
     bits = td.compile(score)(model, td.asarray(unseen)).item() / np.log(2)
     counts = np.bincount(train, minlength=len(characters)) + 1
     alone = -np.log2(counts / counts.sum())[unseen[:, 1:]].mean()
-    print(f"pages that it has never seen: {bits:.2f} bits a character; by the characters' frequencies alone {alone:.2f}")
+    print(
+        f"pages that it has never seen: {bits:.2f} bits a character; by the characters' frequencies alone {alone:.2f}"
+    )
     prompt = 'The "'
     found = model.generate(
         td.asarray(characters(prompt)[None]), max_steps=200, key=td.random.key(0), temperature=0.7, top_p=0.95

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 import treadle as td
-from examples import digits_by_hand, digits_convnet, per_example_gradients, poisson_regression, python_if, spam, tiny_gpt
+from examples import (
+    digits_by_hand,
+    digits_convnet,
+    per_example_gradients,
+    poisson_regression,
+    python_if,
+    spam,
+    tiny_gpt,
+)
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 SCRIPTS = sorted(FOLDER.glob("*.py"))

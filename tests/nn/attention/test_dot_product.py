@@ -348,14 +348,12 @@ def test_errors_say_what_and_how():
         attention(q, k, v, mask=td.ones((5, 7), dtype="int32"))
     with pytest.raises(ShapeError, match=r"mask\[:, None, None\]"):
         attention(q, k, v, mask=td.ones((2, 7), dtype=td.bool))
-    with pytest.raises(DTypeError, match="lengths must be a tensor of integers"):
+    with pytest.raises(DTypeError, match="lengths must be integers"):
         attention(q, k, v, lengths=td.ones(2))
     with pytest.raises(ShapeError, match=r"lengths must have the batch's shape \[2\], and has \[3\]"):
         attention(q, k, v, lengths=td.asarray([1, 2, 3]))
     with pytest.raises(DTypeError, match=r"query must be floating point.*query.astype"):
         attention(td.ones((2, 5, 4, 3), dtype="int32"), k, v)
-    with pytest.raises(ArgumentError, match="query is a tensor; got ndarray"):
-        attention(q.numpy(), k, v)
     with pytest.raises(ArgumentError, match="'auto', 'plain', 'blocks'"):
         attention(q, k, v, method="flash")
     with pytest.raises(ArgumentError, match="dropout needs dropout_key"):

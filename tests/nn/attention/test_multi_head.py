@@ -84,6 +84,21 @@ def test_gradients_of_padded_sequences_are_those_of_each_alone(block):
         np.testing.assert_allclose(g.numpy(), alone[name], rtol=1e-8, atol=1e-11, err_msg=name)
 
 
+def test_in_a_sequential_of_padded_sequences():
+    td.random.set_seed(0)
+    encoder = nn.TransformerEncoderLayer(2, 8, positions="rotary")
+    model = nn.Sequential([nn.Embedding(9, 4), encoder, nn.MultiHeadAttention(2), nn.GlobalAveragePooling1D()])
+    lengths = [4, 2, 6]
+    x = nn.pad_sequences([RNG.integers(1, 9, n).astype("i4") for n in lengths])
+    y = model(x)
+    np.testing.assert_array_equal(model(*x).numpy(), y.numpy())
+    np.testing.assert_array_equal(model(x.values, lengths=lengths).numpy(), y.numpy())
+    for k, n in enumerate(lengths):
+        np.testing.assert_allclose(y[k].numpy(), model(x.values[k : k + 1, :n])[0].numpy(), rtol=1e-5, atol=1e-6)
+    h = encoder(model.layers[0](x.values), lengths=lengths)
+    np.testing.assert_array_equal(encoder(model.layers[0](x.values), mask=x.mask).numpy(), h.numpy())
+
+
 def test_attention_masks_of_two_three_and_four_axes():
     attend, x = layer(), data()
     lower = td.asarray(np.tri(6, dtype=bool))

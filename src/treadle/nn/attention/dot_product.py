@@ -7,6 +7,7 @@ from typing import Any
 
 from treadle import array as xp
 from treadle import random
+from treadle.array.convert import as_tensor
 from treadle.core.dims import Dim, Size, same_size
 from treadle.core.dtypes import float32
 from treadle.core.errors import ArgumentError, DimError, DTypeError, ShapeError
@@ -145,9 +146,8 @@ def _known(n: Size) -> int:
     return n
 
 
-def _floating(name: str, x: Tensor) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise ArgumentError(f"{name} is a tensor; got {type(x).__name__}. Write td.asarray(…)")
+def _floating(name: str, x: Any) -> Tensor:
+    x = as_tensor(x, name)
     if not x.dtype.is_floating:
         raise DTypeError(f"{name} must be floating point, and is {x.spec}; write {name}.astype(td.float32)")
     return x
@@ -192,6 +192,7 @@ def _terms(
 ) -> Terms:
     full = (*lead, query.shape[-2], query.shape[-3], key.shape[-3])
     if mask is not None:
+        mask = as_tensor(mask, "mask")
         if not mask.dtype.is_bool:
             raise DTypeError(
                 f"the mask is bool, True for what is seen, and is {mask.spec}; "
@@ -208,14 +209,15 @@ def _terms(
     if isinstance(offset, int) and not isinstance(offset, bool):
         offset = None if offset == 0 else xp.asarray(offset, dtype="int32")
     if offset is not None:
-        offset = _of_batch("offset", offset, lead if getattr(offset, "ndim", 0) else ()).astype("int32")
+        offset = xp.asarray(offset)
+        offset = _of_batch("offset", offset, lead if offset.ndim else ()).astype("int32")
     return Terms(causal, offset, lengths, mask, bias, distance_bias)
 
 
 def _of_batch(name: str, x: Any, lead: tuple[Size, ...]) -> Tensor:
-    if not isinstance(x, Tensor) or not x.dtype.is_integer:
-        what = x.spec if isinstance(x, Tensor) else repr(x)
-        raise DTypeError(f"{name} must be a tensor of integers, and is {what}")
+    x = xp.asarray(x)
+    if not x.dtype.is_integer:
+        raise DTypeError(f"{name} must be integers, and are {x.spec}; write {name}.astype(td.int32)")
     if x.ndim != len(lead) or not all(same_size(a, b) for a, b in zip(x.shape, lead, strict=True)):
         raise ShapeError(f"{name} must have the batch's shape {show_shape(lead)}, and has {show_shape(x.shape)}")
     return x

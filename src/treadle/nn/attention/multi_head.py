@@ -188,7 +188,8 @@ class MultiHeadAttention(Module):
         k, v = self._heads(self.key(z), self.key_heads), self._heads(self.value(value), self.key_heads)
         if self.positions == "rotary":
             k = rotary(k, base=self.rotary_base)
-        full = xp.full((z.shape[0],), z.shape[1], dtype="int32") if lengths is None else lengths.astype("int32")
+        full = xp.full((z.shape[0],), z.shape[1], dtype="int32")
+        full = full if lengths is None else xp.asarray(lengths).astype("int32")
         return {"key": k, "value": v, "length": full}
 
     def __call__(
@@ -205,6 +206,9 @@ class MultiHeadAttention(Module):
         memory: Cache | None = None,
     ) -> Any:
         alone = value is None and key is None and memory is None
+        lengths = None if lengths is None else xp.asarray(lengths)
+        mask = None if mask is None else xp.asarray(mask)
+        attention_mask = None if attention_mask is None else xp.asarray(attention_mask)
         self._check(query, value, key, alone, mask, cache, memory)
         if memory is not None:
             q = self._heads(self.query(query), self.num_heads)

@@ -13,7 +13,7 @@ from treadle.nn.convolution import Conv1D
 from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.embedding import Embedding
-from treadle.nn.masking import sequence_mask
+from treadle.nn.masking import real_of
 from treadle.nn.module import Module
 
 
@@ -67,8 +67,8 @@ class TextCNN(Module):
     def __call__(self, tokens: Tensor, lengths: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         if tokens.ndim != 2:
             raise ShapeError(f"TextCNN takes tokens [batch, time], and got {show_shape(tokens.shape)}")
-        real = tokens != 0 if lengths is None and mask is None else sequence_mask(tokens, mask, lengths, time_axis=1)
-        assert real is not None
+        real = real_of(tokens, lengths, mask)
+        real = tokens != 0 if real is None else real
         x = xp.where(real[:, :, None], self.embedding(tokens), 0)
         x = xp.pad(x, ((0, 0), (0, max(self.windows) - 1), (0, 0)))
         real = xp.pad(real, ((0, 0), (0, max(self.windows) - 1)))
