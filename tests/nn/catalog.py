@@ -22,6 +22,7 @@ class Entry:
         formats: it has `data_format=`.
         dtype: it has `dtype=`.
         integers: upper bound of its inputs, where they are integers.
+        unit: its inputs are pixels in 0.3..0.7.
         smooth: the input may be moved a little; not for maxima, whose inputs are kept apart instead.
     """
 
@@ -31,6 +32,7 @@ class Entry:
     formats: bool = False
     dtype: bool = True
     integers: int | None = None
+    unit: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def unbuilt(self, dtype: Any = "float32", **more: Any) -> nn.Module:
@@ -51,6 +53,8 @@ class Entry:
         count = int(np.prod(shape))
         # All at least 0.02 apart and away from 0: no ties for maxima, no kinks.
         x = (rng.permutation(count) - count / 2 + 0.4) * 0.05
+        if self.unit:
+            x = 0.5 + 0.4 * x / (count * 0.05)
         return td.asarray(x.reshape(shape)).astype(dtype)
 
     def __str__(self) -> str:
@@ -80,6 +84,8 @@ def _entries() -> list[Entry]:
     ]
     out += _recurrent()
     out += _attention()
+    out += _images(sequence, image, volume)
+    out += _augmentations()
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -127,6 +133,95 @@ class Writing(nn.Module):
 
     def __call__(self, tokens: td.Tensor) -> td.Tensor:
         return self.decoder(tokens, td.zeros((tokens.shape[0], 3), dtype=self.dtype))
+
+
+def _images(*shapes: tuple[int, ...]) -> list[Entry]:
+    """What changes the size of images, what their channels do to each other, and layers with other weights."""
+    sequence, image, volume = shapes
+    out = []
+    for rank, shape in ((1, sequence), (2, image), (3, volume)):
+        for name, options in (("ZeroPadding", {}), ("Cropping", {}), ("UpSampling", {})):
+            cls = getattr(nn, f"{name}{rank}D")
+            out.append(Entry(cls.__name__, lambda c=cls, o=options, **k: c(**o, **k), shape, formats=True, dtype=False))
+        up = getattr(nn, f"UpSampling{rank}D")
+        out.append(
+            Entry(
+                f"{up.__name__}, bilinear",
+                lambda c=up, **k: c(3, interpolation="bilinear", **k),
+                shape,
+                formats=True,
+                dtype=False,
+            )
+        )
+    for rank, shape in ((1, sequence), (2, image)):
+        cls = getattr(nn, f"SeparableConv{rank}D")
+        out.append(
+            Entry(
+                cls.__name__,
+                lambda c=cls, **k: c(5, 3, 2, "same", depth_multiplier=2, bias_initializer="random_normal", **k),
+                shape,
+                formats=True,
+            )
+        )
+
+    def response(**k: Any) -> nn.Module:
+        layer = nn.GlobalResponseNormalization(input_size=4, **k)
+        rng = np.random.default_rng(0)
+        layer.assign({n: td.asarray(rng.standard_normal(4)).astype(layer.dtype) for n in ("gamma", "beta")})
+        return layer
+
+    def kernel_of(layer: Any) -> Any:
+        return lambda **k: nn.WeightNormalization(layer(**k))
+
+    return [
+        *out,
+        Entry("SqueezeExcitation", lambda **k: nn.SqueezeExcitation(2, activation="tanh", **k), image, formats=True),
+        Entry("GlobalResponseNormalization", response, image, formats=True),
+        Entry("WeightNormalization", kernel_of(lambda **k: nn.Dense(3, "tanh", **k)), (2, 5)),
+        Entry(
+            "WeightNormalization, grouped", kernel_of(lambda **k: nn.Conv2D(6, 3, groups=2, **k)), image, formats=True
+        ),
+        Entry("WeightNormalization, transposed", kernel_of(lambda **k: nn.Conv1DTranspose(6, 3, 2, **k)), sequence),
+        Entry("WeightNormalization, depthwise", kernel_of(lambda **k: nn.DepthwiseConv2D(3, **k)), image),
+        Entry(
+            "WeightNormalization, recurrent",
+            lambda **k: nn.WeightNormalization(nn.GRU(4, return_sequences=True, **k), "cell.recurrent_kernel"),
+            (2, 5, 3),
+        ),
+        # Derivatives take the vectors as constants, which is exact where they have converged: hence 40 iterations.
+        Entry("SpectralNormalization", lambda **k: nn.SpectralNormalization(nn.Dense(2, **k), 40), (2, 5)),
+        Entry("SpectralNormalization, conv", lambda **k: nn.SpectralNormalization(nn.Conv1D(2, 3, **k), 40), sequence),
+    ]
+
+
+class _WithTargets(nn.Module):
+    """MixUp and CutMix take targets beside images: here, the images' means."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        images, targets = self.layer(x, td.mean(x, axis=(1, 2)))
+        return images + targets[:, None, None, :]
+
+
+def _augmentations() -> list[Entry]:
+    shape = (3, 6, 5, 3)
+    layers: list[tuple[Any, dict[str, Any]]] = [
+        (nn.RandomFlip, {"direction": "both"}),
+        (nn.RandomCrop, {"size": 4, "padding": 1}),
+        (nn.RandomAffine, {"degrees": 30, "translate": 0.1, "scale": (0.8, 1.2), "shear": 10, "fill": 0.5}),
+        (nn.ColorJitter, {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.1}),
+        (nn.RandomErasing, {"p": 0.8, "area": (0.1, 0.3)}),
+    ]
+    return [
+        *(
+            Entry(c.__name__, lambda c=c, o=o, **k: c(seed=0, **o, **k), shape, formats=True, dtype=False, unit=True)
+            for c, o in layers
+        ),
+        Entry("MixUp", lambda **k: _WithTargets(nn.MixUp(seed=0)), shape, dtype=False),
+        Entry("CutMix", lambda **k: _WithTargets(nn.CutMix(seed=0)), shape, dtype=False),
+    ]
 
 
 def _recurrent() -> list[Entry]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from treadle.array.axes import axes_of
-from treadle.array.convert import ArrayLike, Axes, apply, floating, like, numeric, stop_gradient
+from treadle.array.convert import ArrayLike, Axes, apply, cast, floating, like, numeric, stop_gradient
 from treadle.array.reductions import keep_axes
+from treadle.core.dtypes import float32
 from treadle.core.tensor import Tensor
 from treadle.ops import elementwise as ew
 from treadle.ops import reduce as reduce_ops
@@ -51,9 +52,10 @@ def softmax(x: ArrayLike, /, *, axis: Axes = -1) -> Tensor:
     >>> td.softmax(td.asarray([0., 0., 0., 0.])).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
-    shifted, axes = _shifted("softmax", x, axis)
+    t = floating("softmax", x)
+    shifted, axes = _shifted("softmax", t, axis)
     e = apply(ew.exp, shifted)
-    return apply(ew.div, e, _sum(e, axes))
+    return cast(apply(ew.div, e, _sum(e, axes)), t.dtype)
 
 
 def log_softmax(x: ArrayLike, /, *, axis: Axes = -1) -> Tensor:
@@ -65,13 +67,18 @@ def log_softmax(x: ArrayLike, /, *, axis: Axes = -1) -> Tensor:
     >>> td.log_softmax(td.asarray([1000., 0.])).tolist()
     [0.0, -1000.0]
     """
-    shifted, axes = _shifted("log_softmax", x, axis)
-    return apply(ew.sub, shifted, apply(ew.log, _sum(apply(ew.exp, shifted), axes)))
+    t = floating("log_softmax", x)
+    shifted, axes = _shifted("log_softmax", t, axis)
+    return cast(apply(ew.sub, shifted, apply(ew.log, _sum(apply(ew.exp, shifted), axes))), t.dtype)
 
 
-def _shifted(name: str, x: ArrayLike, axis: Axes) -> tuple[Tensor, tuple[int, ...]]:
-    """x minus its largest element, a constant for the derivative: the result does not depend on the shift."""
-    t = floating(name, x)
+def _shifted(name: str, t: Tensor, axis: Axes) -> tuple[Tensor, tuple[int, ...]]:
+    """x minus its largest element, a constant for the derivative: the result does not depend on the shift.
+
+    16-bit floats as float32: a sum of many small numbers would stop growing.
+    """
+    if t.dtype.bits < 32:
+        t = cast(t, float32)
     axes = axes_of(name, t, axis)
     if not axes or any(isinstance(t.shape[a], int) and t.shape[a] == 0 for a in axes):
         return t, axes

@@ -12,8 +12,8 @@ from treadle.core.dtypes import float32
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.spec import show_shape
 from treadle.core.tensor import Tensor
-from treadle.data._columns import Array
 from treadle.nn.module import Module
+from treadle.nn.resizing import resized_axis
 
 
 class Rescale(Module):
@@ -70,17 +70,5 @@ class Resize(Module):
                 f"Resize takes [..., height, width, channels] of known height and width, not {show_shape(x.shape)}"
             )
         x = x.astype(float32)
-        rows, columns = (
-            resize_weights(int(n), m, self.method) for n, m in ((x.shape[-3], self.height), (x.shape[-2], self.width))
-        )
-        return xp.einsum("ih,...hwc,jw->...ijc", xp.asarray(rows), x, xp.asarray(columns))
-
-
-def resize_weights(old: int, new: int, method: str) -> Array:
-    """The matrix `[new, old]` by which one axis is resized, float32; its rows add up to 1."""
-    centre = (np.arange(new) + 0.5) * old / new
-    if method == "nearest":
-        return (np.floor(centre)[:, None] == np.arange(old)).astype(np.float32)
-    width = max(1.0, old / new)
-    weights = np.maximum(0.0, 1.0 - np.abs(centre[:, None] - (np.arange(old) + 0.5)) / width)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        x = resized_axis(x, x.ndim - 3, self.height, self.method, antialias=True)
+        return resized_axis(x, x.ndim - 2, self.width, self.method, antialias=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.core.owned import Parameter, State
-from treadle.nn import activations, attention, decoding, initializers, losses, models, recurrent
+from treadle.nn import activations, attention, augment, decoding, initializers, losses, models, recurrent
 from treadle.nn.activation_layers import Activation, LeakyReLU, PReLU, ReLU, Softmax
 from treadle.nn.attention import (
     FeedForward,
@@ -18,8 +18,26 @@ from treadle.nn.attention import (
     scaled_dot_product_attention,
     sinusoidal,
 )
+from treadle.nn.augment.layers import (
+    ColorJitter,
+    CutMix,
+    MixUp,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+)
 from treadle.nn.batch_norm import BatchNormalization
+from treadle.nn.borders import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from treadle.nn.calls import is_training
+from treadle.nn.channels import GlobalResponseNormalization, SqueezeExcitation
 from treadle.nn.conv_arithmetic import ConvShape, conv_shape
 from treadle.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from treadle.nn.convolution import Conv1D, Conv2D, Conv3D
@@ -48,6 +66,7 @@ from treadle.nn.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from treadle.nn.precision import autocast
 from treadle.nn.recurrent import (
     GRU,
     LSTM,
@@ -78,9 +97,13 @@ from treadle.nn.recurrent import (
     StackedCells,
     reset_states,
 )
+from treadle.nn.reparametrized import SpectralNormalization, WeightNormalization
+from treadle.nn.resizing import UpSampling1D, UpSampling2D, UpSampling3D, resize
+from treadle.nn.separable import SeparableConv1D, SeparableConv2D
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
 from treadle.nn.summary import Summary, summary
+from treadle.nn.torch_weights import from_torch
 
 # Keras's and others' short names of the same classes.
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
@@ -105,6 +128,7 @@ __all__ = [
     "Bidirectional",
     "Cell",
     "ClockedCells",
+    "ColorJitter",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -116,6 +140,10 @@ __all__ = [
     "ConvLSTM3D",
     "ConvLSTMCell",
     "ConvShape",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "CutMix",
     "Decoder",
     "Dense",
     "DepthwiseConv1D",
@@ -133,6 +161,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GlobalResponseNormalization",
     "GroupNorm",
     "GroupNormalization",
     "LSTM",
@@ -152,12 +181,17 @@ __all__ = [
     "MaxPooling3D",
     "MinGRUCell",
     "MinLSTMCell",
+    "MixUp",
     "Module",
     "MultiHeadAttention",
     "PReLU",
     "Parameter",
     "RMSNorm",
     "RMSNormalization",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
     "ReLU",
     "Recurrent",
     "RelativePositionBias",
@@ -165,23 +199,37 @@ __all__ = [
     "ResidualCell",
     "S4DCell",
     "SelectiveCell",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
     "SinusoidalPositions",
     "Softmax",
+    "SpectralNormalization",
+    "SqueezeExcitation",
     "StackedCells",
     "State",
     "Summary",
     "TransformerDecoderLayer",
     "TransformerEncoderLayer",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "WeightNormalization",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
     "activations",
     "alibi",
     "attention",
+    "augment",
+    "autocast",
     "conv_shape",
     "decoding",
     "defaults",
     "flat_kernel_to",
+    "from_torch",
     "initializers",
     "is_training",
     "kernel_to",
@@ -191,6 +239,7 @@ __all__ = [
     "pad_sequences",
     "recurrent",
     "reset_states",
+    "resize",
     "rotary",
     "scaled_dot_product_attention",
     "sinusoidal",

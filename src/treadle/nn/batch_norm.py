@@ -6,7 +6,7 @@ from typing import Any
 
 from treadle import array as xp
 from treadle.core.dims import same_size
-from treadle.core.dtypes import as_dtype, float32
+from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError
 from treadle.core.owned import Parameter, State
 from treadle.core.spec import Spec, normalize_axis, show_shape
@@ -16,6 +16,8 @@ from treadle.nn.calls import is_training
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.masking import sequence_mask
 from treadle.nn.module import Module
+from treadle.nn.precision import result_type
+from treadle.nn.widening import widened
 
 
 class BatchNormalization(Module):
@@ -103,7 +105,7 @@ class BatchNormalization(Module):
             mask = sequence_mask(x, mask, lengths, time_axis=2 if axis == 1 else 1)
         check_channels(x, axis, self.moving_mean.shape[0])
         shape = tuple(self.moving_mean.shape[0] if a == axis else 1 for a in range(x.ndim))
-        wide = x.astype(float32) if x.dtype.bits < 32 else x
+        wide = widened(x)
         if is_training():
             mean, variance = self._statistics(wide, axis, mask)
             self._move(mean, variance)
@@ -115,7 +117,7 @@ class BatchNormalization(Module):
         y = (wide - xp.reshape(mean, shape)) * xp.reshape(factor, shape)
         if self.beta is not None:
             y = y + xp.reshape(self.beta, shape)
-        return y.astype(xp.result_type(x, self.moving_mean))
+        return y.astype(result_type(x, self.moving_mean))
 
     def _statistics(self, x: Tensor, axis: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and variance of the channels, `[channels]` each."""

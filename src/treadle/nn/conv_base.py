@@ -18,6 +18,7 @@ from treadle.nn.activations import ActivationLike
 from treadle.nn.conv_arithmetic import ConvShape
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module, as_spec
+from treadle.nn.precision import lowered, plus
 from treadle.nn.spatial import (
     PaddingLike,
     axis_names,
@@ -103,11 +104,11 @@ class Convolution(Module):
         self._check_rank(x.spec)
         self._check_channels(x.spec)
         made = self._explain(x.spec)
-        x, kernel = operands(type(self).__name__, x, self.kernel)
+        x, kernel = operands(type(self).__name__, lowered(x), lowered(self.kernel))
         last = self.data_format == "channels_last"
         y = self._convolve(x if last else xp.moveaxis(x, 1, -1), kernel, made)
         if self.bias is not None:
-            y = y + self.bias
+            y = plus(y, self.bias)
         y = self.activation(y)
         return y if last else xp.moveaxis(y, -1, 1)
 

@@ -16,6 +16,7 @@ from treadle.nn import activations, initializers
 from treadle.nn.activations import ActivationLike
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
+from treadle.nn.precision import lowered, plus
 from treadle.nn.spatial import per_axis
 from treadle.ops.contract import contract
 
@@ -74,9 +75,9 @@ class Dense(Module):
         _check_rank(x.spec)
         if not same_size(x.shape[-1], self.kernel.shape[0]):
             raise ShapeError(_mismatch(x.spec, self.kernel.spec))
-        x, kernel = operands("Dense", x, self.kernel)
+        x, kernel = operands("Dense", lowered(x), lowered(self.kernel))
         y: Tensor = contract(x, kernel, batch=((), ()), axes=((x.ndim - 1,), (0,)))
-        return self.activation(y if self.bias is None else y + self.bias)
+        return self.activation(y if self.bias is None else plus(y, self.bias))
 
 
 def _check_rank(x: Spec) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from treadle import array as xp
 from treadle.core.dims import Size, same_size
-from treadle.core.dtypes import as_dtype, float32
+from treadle.core.dtypes import as_dtype
 from treadle.core.errors import DTypeError, ShapeError
 from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, normalize_axes, normalize_axis, show_shape
@@ -16,7 +16,9 @@ from treadle.nn import initializers
 from treadle.nn.batch_norm import check_channels, check_epsilon
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
+from treadle.nn.precision import result_type
 from treadle.nn.spatial import per_axis
+from treadle.nn.widening import widened
 
 
 class _OverAxes(Module):
@@ -73,16 +75,16 @@ class _OverAxes(Module):
                 f"{type(self).__name__} was made for {show_shape(known.shape)} on axis {self.axis}, "
                 f"and x is {show_shape(x.shape)}"
             )
-        return (x.astype(float32) if x.dtype.bits < 32 else x), axes
+        return widened(x), axes
 
     def _finish(self, y: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Scaled and shifted, in the dtype of x and the parameters."""
         shape = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
         out = x.dtype
         if self.gamma is not None:
-            y, out = y * xp.reshape(self.gamma, shape), xp.result_type(out, self.dtype)
+            y, out = y * xp.reshape(self.gamma, shape), result_type(x, self.dtype)
         if self.beta is not None:
-            y, out = y + xp.reshape(self.beta, shape), xp.result_type(out, self.dtype)
+            y, out = y + xp.reshape(self.beta, shape), result_type(x, self.dtype)
         return y.astype(out)
 
 
@@ -237,7 +239,7 @@ class GroupNormalization(Module):
         channels = x.shape[axis]
         self._check_groups(channels)
         groups = channels if self.groups == -1 else self.groups
-        wide = x.astype(float32) if x.dtype.bits < 32 else x
+        wide = widened(x)
         parted = xp.reshape(wide, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
         axes = tuple(a for a in range(1, parted.ndim) if a != axis)
         deviation = parted - xp.mean(parted, axis=axes, keepdims=True)
@@ -246,7 +248,7 @@ class GroupNormalization(Module):
         shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         out = x.dtype
         if self.gamma is not None:
-            y, out = y * xp.reshape(self.gamma, shape), xp.result_type(out, self.dtype)
+            y, out = y * xp.reshape(self.gamma, shape), result_type(x, self.dtype)
         if self.beta is not None:
-            y, out = y + xp.reshape(self.beta, shape), xp.result_type(out, self.dtype)
+            y, out = y + xp.reshape(self.beta, shape), result_type(x, self.dtype)
         return y.astype(out)

@@ -10,7 +10,6 @@ import numpy as np
 from treadle import array as xp
 from treadle.array.convert import like
 from treadle.core.dims import Size
-from treadle.core.dtypes import float32
 from treadle.core.errors import ArgumentError, DTypeError, ShapeError
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
@@ -18,6 +17,7 @@ from treadle.nn import calls, conv_arithmetic
 from treadle.nn.conv_arithmetic import ConvShape
 from treadle.nn.module import Module
 from treadle.nn.spatial import PaddingLike, axis_names, check_data_format, check_padding, per_axis, split_shape
+from treadle.nn.widening import widened
 from treadle.ops import shape as shape_ops
 from treadle.ops.window import unfold
 
@@ -97,7 +97,7 @@ class _AveragePooling(_Pooling):
             raise DTypeError(
                 f"{type(self).__name__} averages floating point, and x is {x.spec}; write x.astype(td.float32)"
             )
-        wide = x.astype(float32) if x.dtype.bits < 32 else x  # a window's sum would lose digits
+        wide = widened(x)  # a window's sum would lose digits
         total = xp.sum(self._windows(wide, made, 0), axis=self._window_axes(x))
         counts = [self._count(a, made, wide) for a in range(self.rank)]
         for count in counts[1:]:

@@ -19,7 +19,17 @@ from treadle.train.loop import Run, Settings
 from treadle.train.metrics import as_metrics
 from treadle.train.progress import make_progress
 from treadle.train.segments import segmented
-from treadle.train.steps import Compile, as_loss, as_optimizer, check_compile, own_step, training_step
+from treadle.train.steps import (
+    PRECISIONS,
+    Compile,
+    as_loss,
+    as_optimizer,
+    as_precision,
+    check_compile,
+    own_step,
+    say_once_what_precision_costs,
+    training_step,
+)
 
 NAN = ("stop", "skip", "ignore")
 
@@ -47,6 +57,7 @@ def fit(
     tbptt: int | None = None,
     step: Callable[..., Any] | None = None,
     validation_step: Callable[..., Any] | None = None,
+    precision: str = "float32",
     **unknown: Any,
 ) -> History:
     """Train a model: for each epoch and batch a compiled step, then metrics, validation, callbacks, checkpoints.
@@ -88,6 +99,8 @@ def fit(
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
             model. For metrics, it also returns "prediction" and "target".
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.
+        precision: "mixed_bfloat16" computes training steps in bfloat16 where `td.nn.autocast` does; parameters, their
+            gradients, statistics and the loss stay float32, as do validation and everything that is saved.
 
     Returns: the `History`.
 
@@ -119,6 +132,12 @@ def fit(
         raise ArgumentError(
             "with step=, validation needs validation_step=: a function (model, batch) → dict of scalars"
         )
+    precision = as_precision(precision)
+    if step is not None and precision != "float32":
+        raise ArgumentError(
+            f"precision={precision!r} is for loss=; in a step of your own, write "
+            f'with td.nn.autocast("{PRECISIONS[precision]}"): around the call of the model'
+        )
     measures = as_metrics(metrics)
     source = as_source(data, batch_size=batch_size, shuffle=shuffle, seed=seed)
     if isinstance(source, Batches) and source.once and epochs > 1:
@@ -129,6 +148,9 @@ def fit(
     source, validation = _validation(source, validation_data, validation_split, batch_size)
     source = segmented(source, tbptt, model)
     validation = None if validation is None else segmented(validation, tbptt, model)
+    progress = make_progress(verbose)
+    if precision != "float32":
+        say_once_what_precision_costs(progress.tell)
     settings = Settings(
         epochs=epochs,
         seed=seed,
@@ -145,21 +167,23 @@ def fit(
         source=source,
         validation=validation,
         loss=None if loss is None else as_loss(loss),
-        step=_step(model, loss, step, bool(measures), compile),
+        step=_step(model, loss, step, bool(measures), compile, precision),
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),
         metrics=measures,
         callbacks=[as_callback(c) for c in callbacks] + ([] if board is None else [registry.board_log(board)]),
-        progress=make_progress(verbose),
+        progress=progress,
         settings=settings,
     ).run()
 
 
-def _step(model: Any, loss: Any, step: Any, keep_prediction: bool, compiled: Compile) -> Callable[..., Any]:
+def _step(
+    model: Any, loss: Any, step: Any, keep_prediction: bool, compiled: Compile, precision: str
+) -> Callable[..., Any]:
     if step is not None:
         return own_step(model, step, compiled)
     check_compile(compiled, ("x", "y", "weights"))
-    return training_step(model, as_loss(loss), keep_prediction, compiled)
+    return training_step(model, as_loss(loss), keep_prediction, compiled, precision)
 
 
 def _validation(source: Source, data: Any, fraction: float | None, batch_size: int) -> tuple[Source, Source | None]:

@@ -9,10 +9,13 @@ from weakref import WeakKeyDictionary
 
 from treadle import array as xp
 from treadle import optim as _optim
+from treadle.core import trees
 from treadle.core.errors import ArgumentError
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.nn import losses
+from treadle.nn.precision import autocast, check_precision
+from treadle.nn.widening import widened
 from treadle.train._building import call_model
 from treadle.train._words import suggestion
 from treadle.transforms import compile as _compile
@@ -69,6 +72,38 @@ def as_optimizer(optimizer: Any) -> Any:
     if not isinstance(optimizer, Stateful) or not hasattr(optimizer, "update"):
         raise ArgumentError(f"optimizer= is an optimiser such as td.optim.Adam(1e-3), not {optimizer!r}")
     return optimizer
+
+
+PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
+
+
+def as_precision(precision: Any) -> str:
+    """A name of `PRECISIONS` that can be trained in.
+
+    Raises:
+        ArgumentError: it cannot, or there is none of that name.
+    """
+    if precision not in PRECISIONS:
+        close = f"mixed_{precision}" if f"mixed_{precision}" in PRECISIONS else precision
+        raise ArgumentError(f"there is no precision={precision!r}. {suggestion(str(close), PRECISIONS)}")
+    try:
+        check_precision(PRECISIONS[precision])
+    except ArgumentError as e:
+        raise ArgumentError(f"precision={precision!r}: {e.message}: precision='mixed_bfloat16'") from None
+    return str(precision)
+
+
+_said: list[bool] = []
+
+
+def say_once_what_precision_costs(tell: Callable[[str], None]) -> None:
+    """That the compiler has no 16-bit products, the first time in this process."""
+    if not _said:
+        _said.append(True)
+        tell(
+            "mixed_bfloat16: this processor's bfloat16 products, if it has any, are not used: numbers are rounded to "
+            "bfloat16 and multiplied as float32. Kept activations take half of the memory; steps are not faster."
+        )
 
 
 def takes_weights(loss: Loss) -> bool:
@@ -136,12 +171,17 @@ def check_compile(compiled: Any, names: Iterable[str]) -> None:
             raise ArgumentError(f"compile= names {name!r}. {suggestion(name, names)}")
 
 
-def training_step(model: Any, loss: Loss, keep_prediction: bool, compiled: Compile) -> Callable[..., dict[str, Any]]:
+def training_step(
+    model: Any, loss: Loss, keep_prediction: bool, compiled: Compile, precision: str = "float32"
+) -> Callable[..., dict[str, Any]]:
     """(model, optimizer, x, y, weights) → loss, whether each gradient is finite, perhaps the prediction."""
 
     def train_step(model: Any, optimizer: Any, x: Any, y: Any, weights: Any) -> dict[str, Any]:
         def objective(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, Any]:
-            prediction = call_model(model, x, training=True)
+            with autocast(PRECISIONS[precision]):
+                prediction = call_model(model, x, training=True)
+            if precision != "float32":
+                prediction = trees.map(_single, prediction)
             return loss_value(loss, prediction, y, weights), prediction if keep_prediction else None
 
         (value, prediction), gradients = value_and_grad(objective, has_aux=True)(model, x, y, weights)
@@ -149,7 +189,13 @@ def training_step(model: Any, loss: Loss, keep_prediction: bool, compiled: Compi
         optimizer.update(model, gradients)
         return {"loss": value, "prediction": prediction, "finite": _all_true(value, finite), "gradients": finite}
 
-    return kept(model, ("train", loss, keep_prediction, repr(compiled)), lambda: _compiled(train_step, compiled))
+    key = ("train", loss, keep_prediction, repr(compiled), precision)
+    return kept(model, key, lambda: _compiled(train_step, compiled))
+
+
+def _single(x: Any) -> Any:
+    """16-bit floats as float32, for losses and metrics."""
+    return widened(x) if isinstance(x, Tensor) and x.dtype.is_floating else x
 
 
 def _all_true(value: Tensor, flags: dict[str, Tensor]) -> Tensor:

@@ -1,0 +1,139 @@
+"""`VisionTransformer`: an image as a sequence of patches."""
+
+from __future__ import annotations
+
+from treadle import array as xp
+from treadle.core.dtypes import float32
+from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.owned import Parameter
+from treadle.core.spec import show_shape
+from treadle.core.tensor import Tensor
+from treadle.nn import initializers
+from treadle.nn.convolution import Conv2D
+from treadle.nn.dense import Dense
+from treadle.nn.dropout import Dropout
+from treadle.nn.module import Module
+from treadle.nn.normalization import LayerNormalization
+from treadle.nn.spatial import per_axis
+
+
+class SelfAttention(Module):
+    """Each patch takes a mean of all patches, weighted by how well their keys fit its query; for each head anew."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        self.heads = heads
+        self.qkv = Dense(3 * width)
+        self.out = Dense(width)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        batch, time, width = x.shape
+        parted = xp.reshape(self.qkv(x), (batch, time, 3, self.heads, width // self.heads))
+        q, k, v = (xp.moveaxis(parted[:, :, i], 1, 2) for i in range(3))  # [batch, heads, time, width / heads]
+        scores = q @ xp.matrix_transpose(k) * (width // self.heads) ** -0.5
+        mixed = xp.softmax(scores, axis=-1) @ v
+        return self.out(xp.reshape(xp.moveaxis(mixed, 1, 2), x.shape))
+
+
+class EncoderBlock(Module):
+    """Attention and a network for each patch alone, each with normalisation before and a shortcut around."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        self.norm1 = LayerNormalization(epsilon=1e-6)
+        self.attention = SelfAttention(width, heads)
+        self.norm2 = LayerNormalization(epsilon=1e-6)
+        self.hidden = Dense(hidden, "gelu")
+        self.out = Dense(width)
+        self.dropouts = [Dropout(dropout) for _ in range(3)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        first, second, third = self.dropouts
+        x = x + first(self.attention(self.norm1(x)))
+        return x + third(self.out(second(self.hidden(self.norm2(x)))))
+
+
+class VisionTransformer(Module):
+    """A transformer encoder over the patches of an image and one more token, from which the logits come.
+
+    Shapes: x `[batch, height, width, channels]` of `image_size` → logits `[batch, classes]`.
+
+    Args:
+        image_size, patch_size: an int or (height, width); patches divide images.
+        classes: of the logits.
+        width: of the tokens; a multiple of heads. The defaults are ViT-Ti/16, 5,717,416 parameters; ViT-B/16 has
+            `width=768, heads=12` and 86,567,656.
+        depth, heads: number of blocks, and of heads in each.
+        hidden: units in each block's network; None is `4 * width`.
+        dropout: rate after attention and in that network.
+
+    Raises:
+        ArgumentError: patches do not divide images, or heads the width.
+        ShapeError (at a call): images of another size.
+
+    Source: Dosovitskiy et al., An image is worth 16x16 words (ICLR 2021).
+
+    >>> model = td.nn.models.VisionTransformer(8, 2, classes=10, width=16, depth=2, heads=2)
+    >>> model(td.zeros((3, 8, 8, 1))).shape
+    (3, 10)
+    """
+
+    torchvision = (
+        (r"^conv_proj\.", "patches."),
+        (r"^encoder\.pos_embedding$", "positions"),
+        (r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
+        (r"\.ln_(\d)\.", r".norm\1."),
+        (r"\.self_attention\.in_proj_(weight|bias)", r".attention.qkv.\1"),
+        (r"\.self_attention\.out_proj\.", ".attention.out."),
+        (r"\.mlp\.(?:0|linear_1)\.", ".hidden."),
+        (r"\.mlp\.(?:3|linear_2)\.", ".out."),
+        (r"^encoder\.ln\.", "norm."),
+        (r"^heads\.head\.", "head."),
+    )
+
+    class_token: Parameter
+    positions: Parameter
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int] = 224,
+        patch_size: int | tuple[int, int] = 16,
+        classes: int = 1000,
+        *,
+        width: int = 192,
+        depth: int = 12,
+        heads: int = 3,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        self.image_size = per_axis("image_size", image_size, 2)
+        patch = per_axis("patch_size", patch_size, 2)
+        if any(n % p for n, p in zip(self.image_size, patch, strict=True)):
+            raise ArgumentError(f"patches of {patch} do not divide images of {self.image_size}")
+        if width % heads:
+            raise ArgumentError(
+                f"width={width} does not divide into heads={heads}: {width} % {heads} = {width % heads}"
+            )
+        count = (self.image_size[0] // patch[0]) * (self.image_size[1] // patch[1])
+        self.patches = Conv2D(width, patch, strides=patch, kernel_initializer="lecun_normal")
+        self.class_token = initializers.parameter(initializers.zeros, (1, 1, width), float32)
+        positions = initializers.RandomNormal(stddev=0.02)
+        self.positions = initializers.parameter(positions, (1, count + 1, width), float32)
+        self.dropout = Dropout(dropout)
+        self.blocks = [EncoderBlock(width, heads, hidden or 4 * width, dropout) for _ in range(depth)]
+        self.norm = LayerNormalization(epsilon=1e-6)
+        self.head = Dense(classes)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1:3] != self.image_size:
+            height, width = self.image_size
+            raise ShapeError(
+                f"VisionTransformer was made for [batch, {height}, {width}, channels], and x is {show_shape(x.shape)}. "
+                f"td.nn.resize(x, {self.image_size}) makes images of that size"
+            )
+        tokens = self.patches(x)
+        batch, _, _, width = tokens.shape
+        tokens = xp.reshape(tokens, (batch, -1, width))
+        first = xp.broadcast_to(self.class_token, (batch, 1, width)).astype(tokens.dtype)
+        y = self.dropout(xp.concat([first, tokens], axis=1) + self.positions)
+        for block in self.blocks:
+            y = block(y)
+        return self.head(self.norm(y)[:, 0])
