@@ -77,10 +77,6 @@ class _Work:
     k_shape: tuple[Size, ...]
     dropout: float
 
-    @property
-    def lead(self) -> int:
-        return len(self.q_shape) - 3
-
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, bias: Any, distance: Any, mask: Any, lengths: Any, offset: Any, key: Any
     ) -> tuple[Tensor, Tensor]:
@@ -244,16 +240,12 @@ class _Work:
         return None if bias is None else xp.sum(db, axis=0) if bias.shape[-2] == 1 else db
 
     def _bias_whole(self, bias: Tensor | None, db: Any) -> Any:
+        """The cotangent of the bias, of those of its blocks: `[across, down, …]`, or `[across, …]` for one row."""
         if bias is None:
             return None
-        wide = bias.shape[-1] != 1
-        if bias.shape[-2] != 1:  # [across, down, …, rows, columns | 1]
-            db = xp.moveaxis(db, 0, 1)
-        else:  # [across, …, 1, columns | 1]
-            db = db[None]
-        db = xp.moveaxis(db, 1, 0)
-        db = _together(db, bias.shape[-1], -1) if wide else xp.sum(db, axis=0)
-        return _together(db, bias.shape[-2], -2) if bias.shape[-2] != 1 else db[0]
+        rows, columns = bias.shape[-2:]
+        db = _together(db, columns, -1) if columns != 1 else xp.sum(db, axis=0)
+        return _together(db, rows, -2) if rows != 1 else db
 
 
 def _in_blocks(x: Tensor, size: int, count: int, axis: int) -> Tensor:
