@@ -159,7 +159,7 @@ def test_tiny_gpt_learns_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_tiny_gpt_needs_half_of_the_bits() -> None:
-    assert tiny_gpt.main() < 2.5
+    assert tiny_gpt.main() < 2.2  # by the characters' frequencies alone it is 4.77
 
 
 def test_spam_without_the_mails_says_how_to_get_them(
