@@ -1,263 +1,218 @@
-"""Records a second of data pipelines: treadle's, PyTorch's DataLoader and Grain, on the same data.
+"""Records a second of data pipelines: treadle's beside tf.data, PyTorch's DataLoader, Grain and Hugging Face datasets.
 
-    python benchmarks/data_bench.py --torch PYTHON --grain PYTHON
+    python benchmarks/data_bench.py --torch PYTHON --tf PYTHON --grain PYTHON --hf PYTHON
 
-Each peer runs in its own Python (the one given), each workload in a process of its own, the peers in turn; the best of
-`--repeat` passes counts, after one that does not. A pass is one epoch in random order, in batches, from data that lie
-in memory or files. Workers: the better of none and two for the peers and for treadle alike (threads for treadle and
-Grain, processes for PyTorch, which has no others).
+Each peer runs in its own Python (the one given), every workload in processes of its own (`data_peers.py`) that take
+turns: one epoch of each variant of each peer is a round, after one that does not count. Of the variants of a peer the
+one with the best median counts. Results are kept in `--results`, so `--workloads` may be measured one at a time; the
+page DATA.md is written from all that are there.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import datetime
 import json
 import os
+import platform
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PEERS = ("treadle", "torch", "grain")
-WORKLOADS = ("images", "table", "csv", "jpeg", "ragged")
-BATCH, ROWS, PICTURES = 128, 60_000, 400
+HERE = Path(__file__).resolve().parent
+PEERS = ("treadle", "torch", "tf", "grain", "hf")
+NAMES = {"torch": "DataLoader", "tf": "tf.data", "grain": "Grain", "hf": "HF datasets"}
+WORKLOADS = {
+    "images": "60,000 28x28 uint8 pictures in memory, shuffled, batches of 128 as float32 in 0..1",
+    "csv": "a CSV file of 50,000 rows of 20 floats and a label, read, shuffled, batches of 128",
+    "parquet": "a Parquet file of 60,000 such rows, read, shuffled, batches of 128",
+    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32",
+    "ragged": "20,000 sequences of 5 to 127 tokens, shuffled, padded batches of 128 with lengths, in four buckets "
+    "(DataLoader, Grain and HF have no buckets: their batches are padded to the longest)",
+    "tfrecord": "a TFRecord file of 50,000 Examples (784 bytes and an integer), shuffled, parsed, batches of 128 "
+    "(the others through a buffer of 1,000 or 10,000, treadle exactly)",
+}
 
 
-# The data: the same for all.
-
-
-def images() -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (ROWS, 28, 28), np.uint8), rng.integers(0, 10, ROWS).astype(np.int32)
-
-
-def table() -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((ROWS, 20)).astype(np.float32), rng.integers(0, 2, ROWS).astype(np.int32)
-
-
-def csv_file(folder: Path) -> Path:
-    path = folder / "table.csv"
-    x, y = table()
-    head = ",".join([*(f"f{i}" for i in range(20)), "y"])
-    np.savetxt(path, np.column_stack([x, y])[: ROWS // 3], fmt="%.6g", delimiter=",", header=head, comments="")
-    return path
-
-
-def jpeg_files(folder: Path) -> list[Path]:
-    from PIL import Image
-
-    rng, paths = np.random.default_rng(0), []
-    for i in range(PICTURES):
-        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
-        path = folder / f"{i:04d}.jpg"
-        small.resize((320, 240), Image.Resampling.BICUBIC).save(path, quality=90)
-        paths.append(path)
-    return paths
-
-
-def ragged() -> list[Any]:
-    rng = np.random.default_rng(0)
-    return [rng.integers(1, 1000, n).astype(np.int32) for n in rng.integers(5, 128, 20_000)]
-
-
-def to_float(x: Any) -> Any:
-    return x.astype(np.float32) / 255
-
-
-def decode(data: bytes) -> Any:
-    """A picture of 224 x 224, by the same library for all."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (224, 224))
-        return np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
-
-
-# The pipelines: functions of the number of workers that make one epoch's batches.
-
-Epoch = Callable[[], Iterator[Any]]
-
-
-def treadle_epoch(what: str, folder: Path, workers: int) -> Epoch:
+def prepare(what: str, folder: Path) -> None:
+    """Write the data that all read."""
     import treadle as td
 
-    def ready(ds: Any) -> Epoch:
-        ds = ds.parallel(workers) if workers else ds
-        return lambda: iter(ds)
+    rng = np.random.default_rng(0)
+    if what in ("images", "tfrecord"):
+        n = 60_000 if what == "images" else 50_000
+        x, y = rng.integers(0, 256, (n, 28, 28), np.uint8), rng.integers(0, 10, n)
+        if what == "tfrecord":
+            ds = td.data.from_arrays(x=x, y=y).map(lambda e: {"x": e["x"].tobytes(), "y": e["y"]})
+            td.data.write_tfrecord(ds, folder / "d.tfrecord")
+            return
+        np.save(folder / "images.npy", x), np.save(folder / "labels.npy", y)
+    elif what in ("csv", "parquet"):
+        import pyarrow
+        from pyarrow import csv, parquet
 
-    if what == "images":
-        return ready(td.data.from_arrays(*images()).shuffle(0).batch(BATCH).map(lambda b: (to_float(b[0]), b[1])))
-    if what == "table":
-        return ready(td.data.from_arrays(*table()).shuffle(0).batch(BATCH))
-    if what == "csv":
-        path = csv_file(folder)
-        return lambda: iter(td.data.from_csv(path, y="y").shuffle(0).batch(BATCH))
-    if what == "jpeg":
-        files = [str(p) for p in jpeg_files(folder)]
-
-        def flip(x: Any, rng: Any) -> Any:
-            return x[:, ::-1] if rng.random() < 0.5 else x
-
-        return ready(td.data.from_images(files, size=(224, 224)).shuffle(0).map(flip, seed=1).batch(32))
-    ds = td.data.from_arrays(ragged()).shuffle(0).bucket_by_length([32, 64, 96, 128], 64)
-    return lambda: iter(ds)
-
-
-def torch_epoch(what: str, folder: Path, workers: int) -> Epoch:
-    import torch
-    from torch.utils.data import DataLoader, Dataset, TensorDataset
-
-    torch.set_num_threads(1)
-
-    class Mapped(Dataset):  # type: ignore[type-arg,misc]
-        def __init__(self, n: int, get: Callable[[int], Any]) -> None:
-            self.n, self.get = n, get
-
-        def __len__(self) -> int:
-            return self.n
-
-        def __getitem__(self, i: int) -> Any:
-            return self.get(i)
-
-    def loader(ds: Any, size: int = BATCH, **options: Any) -> Any:
-        keep = {"persistent_workers": True} if workers else {}
-        return DataLoader(ds, batch_size=size, shuffle=True, num_workers=workers, **keep, **options)
-
-    if what == "images":
-        x, y = images()
-        made = loader(Mapped(ROWS, lambda i: (to_float(x[i]), y[i])))
-    elif what == "table":
-        made = loader(TensorDataset(*map(torch.from_numpy, table())))
-    elif what == "csv":
-        path = csv_file(folder)
-
-        def read() -> Iterator[Any]:
-            data = torch.from_numpy(np.loadtxt(path, np.float32, delimiter=",", skiprows=1))
-            return iter(loader(TensorDataset(data[:, :-1], data[:, -1])))
-
-        return read
+        n = 50_000 if what == "csv" else 60_000
+        columns = {f"f{i}": rng.standard_normal(n).astype(np.float32) for i in range(20)}
+        table = pyarrow.table({**columns, "y": rng.integers(0, 2, n)})
+        if what == "csv":
+            csv.write_csv(table, folder / "table.csv", csv.WriteOptions(quoting_style="none"))
+        else:
+            parquet.write_table(table, folder / "table.parquet", row_group_size=20_000)
     elif what == "jpeg":
-        paths = jpeg_files(folder)
+        from PIL import Image
+        from sklearn.datasets import load_sample_images
 
-        def picture(i: int) -> Any:
-            x = torch.from_numpy(decode(paths[i].read_bytes()).copy())
-            return x.flip(1) if torch.rand(()) < 0.5 else x
-
-        made = loader(Mapped(len(paths), picture), 32)
+        photos = [Image.fromarray(photo) for photo in load_sample_images().images]
+        for i in range(400):
+            left, top = int(rng.integers(0, 640 - 500)), int(rng.integers(0, 427 - 375))
+            path = folder / "jpeg" / str(i % 2) / f"{i:04d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photos[i % 2].crop((left, top, left + 500, top + 375)).save(path, quality=90)
     else:
-        # DataLoader has no buckets: each batch is padded to its longest, as its documentation's collate_fn does.
-        data = [torch.from_numpy(v) for v in ragged()]
-        pad = torch.nn.utils.rnn.pad_sequence
-        made = loader(
-            Mapped(len(data), data.__getitem__), 64,
-            collate_fn=lambda b: (pad(b, batch_first=True), torch.tensor([len(v) for v in b])),
+        lengths = rng.integers(5, 128, 20_000)
+        np.save(folder / "lengths.npy", lengths)
+        np.save(folder / "tokens.npy", rng.integers(1, 1000, lengths.sum()).astype(np.int32))
+
+
+class Peer:
+    """A process that reads an epoch when it is told to."""
+
+    def __init__(self, name: str, python: str, what: str, folder: Path) -> None:
+        self.name = name
+        # HF keeps what it converts below its home; TensorFlow writes pages of notes.
+        environment = {
+            **os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(folder), "HF_HUB_OFFLINE": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "",
+        }  # fmt: skip
+        self.notes = open(folder / f"{name}.log", "w+")  # noqa: SIM115, closed with the process
+        self.process = subprocess.Popen(
+            [python, str(HERE / "data_peers.py"), name, what, str(folder)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self.notes, text=True, env=environment,
         )  # fmt: skip
-    return lambda: iter(made)
+
+    def begin(self) -> None:
+        head = self.answer()
+        self.variants, self.versions = head["variants"], head["versions"]
+
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline():
+            if line.startswith("{"):
+                return json.loads(line)
+        self.notes.seek(0)
+        sys.exit(f"{self.name} ended:\n{self.notes.read()}")
+
+    def epoch(self, variant: str) -> tuple[int, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(variant + "\n")
+        self.process.stdin.flush()
+        got = self.answer()
+        return got["records"], got["seconds"]
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.notes.close()
 
 
-def grain_epoch(what: str, folder: Path, workers: int) -> Epoch:
-    import grain
-
-    def ready(ds: Any, size: int = BATCH, finish: Any = None) -> Epoch:
-        ds = ds.batch(size) if finish is None else ds.batch(size, batch_fn=finish)
-        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=16 if workers else 0)
-        made = ds.to_iter_dataset(options)
-        return lambda: iter(made)
-
-    def source(n: int, get: Callable[[int], Any]) -> Any:
-        return grain.MapDataset.range(n).seed(0).shuffle().map(get)
-
-    if what == "images":
-        x, y = images()
-        return ready(source(ROWS, lambda i: (to_float(x[i]), y[i])))
-    if what == "table":
-        a, b = table()
-        return ready(source(ROWS, lambda i: (a[i], b[i])))
-    if what == "csv":
-        path = csv_file(folder)
-
-        def read() -> Iterator[Any]:
-            data = np.loadtxt(path, np.float32, delimiter=",", skiprows=1)
-            return ready(source(len(data), lambda i: (data[i, :-1], data[i, -1])))()
-
-        return read
-    if what == "jpeg":
-        paths = jpeg_files(folder)
-
-        def flip(x: Any, rng: Any) -> Any:
-            return x[:, ::-1] if rng.random() < 0.5 else x
-
-        return ready(source(len(paths), lambda i: decode(paths[i].read_bytes())).random_map(flip), 32)
-    data = ragged()
-
-    def pad(batch: Any) -> Any:
-        lengths = np.array([len(v) for v in batch])
-        out = np.zeros((len(batch), lengths.max()), np.int32)
-        for row, v in zip(out, batch, strict=True):
-            row[: len(v)] = v
-        return out, lengths
-
-    return ready(source(len(data), data.__getitem__), 64, pad)
+def measure(what: str, pythons: dict[str, str], rounds: int) -> dict[str, Any]:
+    """By peer and variant: records a second of each round."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(what, folder)
+        peers = [Peer(p, python, what, folder) for p, python in pythons.items()]
+        try:
+            for peer in peers:
+                peer.begin()
+            rates: dict[str, dict[str, list[float]]] = {p.name: {v: [] for v in p.variants} for p in peers}
+            counts: dict[tuple[str, str], int] = {}
+            for k in range(rounds + 1):
+                for peer in peers:
+                    for variant in peer.variants:
+                        records, seconds = peer.epoch(variant)
+                        counts[peer.name, variant] = records
+                        if k:
+                            rates[peer.name][variant].append(records / seconds)
+            if len(set(counts.values())) > 1:
+                sys.exit(f"{what}: the peers read different numbers of records: {counts}")
+            return {"rates": rates, "versions": {p.name: p.versions for p in peers}, "records": max(counts.values())}
+        finally:
+            for peer in peers:
+                peer.close()
 
 
-def records(what: str) -> int:
-    return {"images": ROWS, "table": ROWS, "csv": ROWS // 3, "jpeg": PICTURES, "ragged": 20_000}[what]
+def best(rates: dict[str, list[float]]) -> tuple[str, float, float, float]:
+    """The fastest variant: its name, median, least and greatest rate."""
+    if not rates:
+        return "", 0.0, 0.0, 0.0
+    name = max(rates, key=lambda v: statistics.median(rates[v]))
+    return name, statistics.median(rates[name]), min(rates[name]), max(rates[name])
 
 
-def measure(peer: str, what: str, workers: int, repeat: int) -> float:
-    """Records a second of the best pass."""
-    make = {"treadle": treadle_epoch, "torch": torch_epoch, "grain": grain_epoch}[peer]
-    with tempfile.TemporaryDirectory() as folder:
-        epoch = make(what, Path(folder), workers)
-        best = float("inf")
-        for _ in range(repeat + 1):
-            begun = time.perf_counter()
-            batches = sum(1 for _ in epoch())
-            best = min(best, time.perf_counter() - begun)
-            assert batches, "no batches"
-    return records(what) / best
+def ratio(rates: dict[str, Any]) -> float:
+    return best(rates["treadle"])[1] / max(best(r)[1] for p, r in rates.items() if p != "treadle")
 
 
-def compare(pythons: dict[str, str], workloads: list[str], repeat: int) -> None:
-    """Every workload in every peer's Python; prints a table."""
-    print(f"{'records/s':10}" + "".join(f"{p:>12}" for p in pythons) + f"{'ratio':>8}")
-    for what in workloads:
-        rates: dict[str, float] = {}
-        for peer, python in pythons.items():
-            found = []
-            for workers in (0, 2):
-                call = [python, __file__, "--one", peer, what, str(workers), "--repeat", str(repeat)]
-                run = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-                if run.returncode:
-                    sys.exit(run.stderr)
-                found.append(json.loads(run.stdout.splitlines()[-1])["rate"])
-            rates[peer] = max(found)
-        others = [r for p, r in rates.items() if p != "treadle"]
-        ratio = f"{rates['treadle'] / max(others):8.2f}" if others else ""
-        print(f"{what:10}" + "".join(f"{r:12,.0f}" for r in rates.values()) + ratio, flush=True)
+def page(results: dict[str, Any]) -> str:
+    """The results as a page."""
+    peers = [p for p in PEERS[1:] if any(p in r["rates"] for r in results.values())]
+    lines = [
+        "# Data pipelines, side by side", "",
+        "Made by `benchmarks/data_bench.py`: records a second of one epoch, medians of the rounds (least to greatest), the",
+        f"peers in turn on the same files. {platform.machine()}, {len(os.sched_getaffinity(0))} processors; "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}. The machine was shared: read ratios.",
+        "Of each peer the fastest of its variants counts, as often as it could be found (`data_peers.py`).", "",
+        "| | treadle | " + " | ".join(NAMES[p] for p in peers) + " | treadle / the fastest other |",
+        "|---" * (len(peers) + 3) + "|",
+    ]  # fmt: skip
+    for what in (w for w in WORKLOADS if w in results):
+        rates = results[what]["rates"]
+        cells = [_cell(best(rates.get(p, {}))) for p in ("treadle", *peers)]
+        lines.append(f"| {what} | " + " | ".join(cells) + f" | **{ratio(rates):.2f}** |")
+    lost = [w for w in results if ratio(results[w]["rates"]) < 1.5]
+    lines += ["", f"Below 1.5: {', '.join(lost) or 'none'}.", "", "## What is read", ""]
+    lines += [f"- {w}: {WORKLOADS[w]}." for w in WORKLOADS if w in results]
+    lines += ["", "## All variants", "", "| | peer | variant | records/s |", "|---|---|---|---|"]
+    for what in (w for w in WORKLOADS if w in results):
+        for peer, variants in results[what]["rates"].items():
+            name = NAMES.get(peer, peer)
+            lines += [f"| {what} | {name} | {v} | {_cell(best({v: r}))} |" for v, r in variants.items()]
+    versions = {p: v for r in results.values() for p, v in r["versions"].items()}
+    lines += ["", "## Versions", ""]
+    lines += [f"- {NAMES.get(p, p)}: {versions[p]}" for p in PEERS if p in versions]
+    return "\n".join([*lines, f"- Python {platform.python_version()}, NumPy {np.__version__}", ""])
+
+
+def _cell(found: tuple[str, float, float, float]) -> str:
+    return f"{found[1]:,.0f} ({found[2]:,.0f} to {found[3]:,.0f})" if found[1] else "–"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", help="a Python that has torch and pillow")
-    parser.add_argument("--grain", help="a Python that has grain and pillow")
+    for peer in PEERS[1:]:
+        parser.add_argument(f"--{peer}", metavar="PYTHON", help=f"a Python that has {NAMES[peer]}")
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
-    parser.add_argument("--repeat", type=int, default=2)
-    parser.add_argument("--one", nargs=3, metavar=("PEER", "WORKLOAD", "WORKERS"), help="measure one, print JSON")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "treadle-data-bench.json")
+    parser.add_argument("--page", type=Path, default=HERE / "DATA.md")
     options = parser.parse_args()
-    if options.one:
-        peer, what, workers = options.one
-        print(json.dumps({"rate": measure(peer, what, int(workers), options.repeat)}))
-        return
-    given = {"treadle": sys.executable, "torch": options.torch, "grain": options.grain}
-    compare({p: python for p, python in given.items() if python}, options.workloads, options.repeat)
+    pythons = {"treadle": sys.executable} | {p: getattr(options, p) for p in PEERS[1:] if getattr(options, p)}
+    if len(pythons) < 2:
+        parser.error("give the Python of at least one peer")
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    for what in options.workloads:
+        results[what] = measure(what, pythons, options.rounds)
+        rates = results[what]["rates"]
+        shown = ", ".join(f"{p} {best(r)[1]:,.0f} ({best(r)[0]})" for p, r in rates.items())
+        print(f"{what}: {shown}; ratio {ratio(rates):.2f}", flush=True)
+        options.results.write_text(json.dumps(results))
+    options.page.write_text(page(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

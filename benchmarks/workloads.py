@@ -78,14 +78,11 @@ def lstm_lm(
 def gpt_mini(p: Tensors, tokens: td.Tensor, y: td.Tensor) -> td.Tensor:
     batch, time = tokens.shape
     x = p["tok"][tokens] + p["pos"]
-    width = x.shape[-1]
-    causal = td.tril(td.ones((time, time), dtype=td.bool))
     for i in range(LAYERS):
         n = layer_norm(x, p[f"{i}g1"], p[f"{i}h1"]) @ p[f"{i}wqkv"] + p[f"{i}bqkv"]
-        q, k, v = (td.moveaxis(a.reshape(batch, time, HEADS, -1), 1, 2) for a in td.split(n, 3, axis=-1))
-        scores = q @ td.matrix_transpose(k) / (width // HEADS) ** 0.5
-        weights = td.softmax(td.where(causal, scores, -td.inf), axis=-1)
-        x = x + td.moveaxis(weights @ v, 1, 2).reshape(batch, time, width) @ p[f"{i}wo"] + p[f"{i}bo"]
+        q, k, v = (a.reshape(batch, time, HEADS, -1) for a in td.split(n, 3, axis=-1))
+        heads = nn.scaled_dot_product_attention(q, k, v, causal=True)
+        x = x + heads.reshape(batch, time, -1) @ p[f"{i}wo"] + p[f"{i}bo"]
         n = layer_norm(x, p[f"{i}g2"], p[f"{i}h2"])
         x = x + nn.activations.gelu(n @ p[f"{i}w1"] + p[f"{i}b1"], approximate=True) @ p[f"{i}w2"] + p[f"{i}b2"]
     return cross_entropy(layer_norm(x, p["g"], p["h"]) @ p["head"], y)

@@ -24,14 +24,14 @@ from treadle.ops.host import host_call
 from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
-    from treadle import data, datasets, nn, optim, train
+    from treadle import board, data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
     from treadle.train import evaluate, load, predict, save
     from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
-_ROOMS = ("data", "datasets", "nn", "optim", "train")
+_ROOMS = ("board", "data", "datasets", "nn", "optim", "train")
 _LAZY = {
     "evaluate": "treadle.train",
     "fit": "treadle.train",
@@ -66,6 +66,7 @@ __all__ = [
     "Spec",
     "Tensor",
     "__version__",
+    "board",
     "cond",
     "data",
     "datasets",

@@ -120,7 +120,6 @@ FORMATS = [
         lambda p: td.data.from_numpy_files(p),
         image,
         skips=False,
-        packs=False,
     ),
     Format(
         "t.h5",

@@ -494,3 +494,52 @@ def test_items_of_others() -> None:
     mixed = td.data.from_items([{"a": 1}, {"b": 1}]).batch(2)
     with pytest.raises(DataError, match=r"differ in structure: \[a\] and \[b\]"):
         list(mixed)
+
+
+def test_the_order_of_a_dicts_keys_does_not_matter() -> None:
+    rows = [{"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 30, "c": 20}, "a": 10}]
+    for ds in (td.data.from_items(rows), td.data.from_generator(lambda: rows)):
+        assert values(ds.batch(2)) == [{"a": [1, 10], "b": {"c": [2, 20], "d": [3, 30]}}]
+        assert list(ds.spec) == ["a", "b"]
+        assert values(ds.cache().batch(2)) == values(ds.batch(2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), max_size=40), st.integers(1, 5), st.sampled_from(["error", "drop", "pad"]),
+    st.booleans(), st.integers(0, 2),
+)  # fmt: skip
+def test_buckets_of_what_is_in_memory_are_those_of_a_stream(
+    lengths: list[int], size: int, longer: str, drop_last: bool, epoch: int
+) -> None:
+    rows = [np.full(n, i) for i, n in enumerate(lengths)]
+    bounds = [3, 6] if longer != "error" else [3, 6, 9]
+    indexed = td.data.from_arrays(rows, np.arange(len(rows))).shuffle(3).shuffle(4)
+    streamed = td.data.from_generator(lambda epoch: (indexed._node.get(i, epoch) for i in range(len(rows))))
+
+    def buckets(ds: Dataset) -> Any:
+        made = ds.bucket_by_length(bounds, size, length=0, ragged=[0], longer=longer, drop_last=drop_last)
+        made.restore({**made.state(), "epoch": epoch})
+        return made
+
+    if not rows:
+        return
+    got, want = buckets(indexed), buckets(streamed)
+    assert isinstance(got, IndexedDataset)
+    assert values(got) == values(want)
+    assert len(got) == len(values(want))
+    assert plain(got.spec) == plain(want.spec)
+    by_function = indexed.bucket_by_length(
+        bounds, size, length=lambda e: len(e[0]), ragged=[0], longer=longer, drop_last=drop_last
+    )
+    assert values(by_function) == values(buckets(indexed).take(len(got))) if epoch == 0 else True
+
+
+def test_buckets_in_memory_say_what_is_wrong() -> None:
+    ds = td.data.from_arrays([[1], [1, 2, 3], [2]])
+    with pytest.raises(DataError, match=r"bucket_by_length\(\[2\], 2\), at element 1: its length is 3, and the last"):
+        len(ds.shuffle(1).bucket_by_length([2], 2))
+    with pytest.raises(DataError, match="say whose length counts"):
+        len(td.data.from_arrays([[1], [2, 3]], [0, 1]).bucket_by_length([2], 2))
+    with pytest.raises(DataError, match="a number has no length"):
+        len(numbers().bucket_by_length([2], 2))

@@ -85,6 +85,7 @@ def _entries() -> list[Entry]:
     out += _recurrent()
     out += _images(sequence, image, volume)
     out += _augmentations()
+    out += _attention()
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -201,6 +202,28 @@ def _augmentations() -> list[Entry]:
     ]
 
 
+class Reading(nn.Module):
+    """A recurrence that attends to its own input."""
+
+    def __init__(self, query: str, attention: nn.Module, **k: Any) -> None:
+        self.layer = nn.Recurrent(nn.AttentionCell(nn.GRUCell(4, **k), attention, memory_size=3, query=query))
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.layer(x, memory=x)
+
+
+class Writing(nn.Module):
+    """A decoder that begins with zeros."""
+
+    def __init__(self, **k: Any) -> None:
+        self.decoder = nn.Decoder(nn.Embedding(7, 4, **k), nn.GRUCell(3, **k), nn.Dense(7, **k), 0.5, seed=0)
+        self.dtype = k.get("dtype", "float32")
+        self.decoder.sampling_rate = nn.State(td.asarray(0.5, dtype=self.dtype))  # as all floats of the layers here
+
+    def __call__(self, tokens: td.Tensor) -> td.Tensor:
+        return self.decoder(tokens, td.zeros((tokens.shape[0], 3), dtype=self.dtype))
+
+
 def _recurrent() -> list[Entry]:
     """Over sequences; the cells are tried inside of the layers."""
     sequence = (2, 5, 3)
@@ -211,7 +234,20 @@ def _recurrent() -> list[Entry]:
     def stack(**k: Any) -> nn.Module:
         return nn.Recurrent(nn.StackedCells([nn.LSTMCell(4, **k), nn.GRUCell(3, **k)]), return_sequences=True)
 
+    def feedback(**k: Any) -> nn.Module:
+        return nn.Recurrent(nn.ResidualCell(nn.FeedbackCell(nn.LSTMCell(4, **k), 3, nn.Dense(3, **k))))
+
+    def clocks(**k: Any) -> nn.Module:
+        return nn.Recurrent(nn.ClockedCells([nn.GRUCell(2, **k), nn.SimpleRNNCell(3, **k)], [1, 2]))
+
     return [
+        Entry("Bahdanau", lambda **k: Reading("before", nn.BahdanauAttention(5, **k), **k), sequence),
+        Entry("Luong", lambda **k: Reading("after", nn.LuongAttention(**k), **k), sequence),
+        Entry("Decoder", Writing, (2, 4), integers=7),
+        Entry("MinGRU", lambda **k: nn.LinearRecurrent(nn.MinGRUCell(4, **k), return_sequences=True), sequence),
+        Entry("MinLSTM", lambda **k: nn.LinearRecurrent(nn.MinLSTMCell(4, **k), go_backwards=True), sequence),
+        Entry("S4D", lambda **k: nn.LinearRecurrent(nn.S4DCell(2, **k), return_sequences=True), sequence),
+        Entry("Selective", lambda **k: nn.LinearRecurrent(nn.SelectiveCell(2, **k), return_sequences=True), sequence),
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
         Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
         Entry("LSTM, last, backwards", layer(nn.LSTM, 4, go_backwards=True, unroll=True), sequence),
@@ -221,8 +257,58 @@ def _recurrent() -> list[Entry]:
         Entry("GRU", layer(nn.GRU, 4, return_sequences=True), sequence),
         Entry("GRU, reset before", layer(nn.GRU, 4, reset_after=False), sequence),
         Entry("Recurrent", stack, sequence),
+        Entry("ConvLSTM1D", layer(nn.ConvLSTM1D, 3, 2, padding="same", dilation_rate=2), (2, 4, 5, 2)),
+        Entry("ConvLSTM2D", layer(nn.ConvLSTM2D, 2, 3, 2, "same", return_sequences=True), (2, 3, 4, 5, 2)),
+        Entry("ConvLSTM2D, backwards", layer(nn.ConvLSTM2D, 2, (2, 3), go_backwards=True), (2, 3, 4, 5, 2)),
+        Entry("ConvLSTM3D", layer(nn.ConvLSTM3D, 2, 2, use_bias=False), (1, 2, 3, 3, 4, 2)),
+        Entry("Recurrent, feedback", feedback, sequence),
+        Entry("Recurrent, clocks", clocks, sequence),
         Entry("Bidirectional", lambda **k: nn.Bidirectional(nn.GRU(4, return_sequences=True, **k)), sequence),
     ]
+
+
+def _attention() -> list[Entry]:
+    sequence = (2, 5, 4)
+
+    def heads(**options: Any) -> Callable[..., nn.Module]:
+        return lambda **k: nn.MultiHeadAttention(2, bias_initializer="random_normal", **options, **k)
+
+    def with_relative_bias(**k: Any) -> nn.Module:
+        return nn.MultiHeadAttention(2, positions=nn.RelativePositionBias(2, 8, 16, **k), **k)
+
+    def decoder(**k: Any) -> nn.Module:
+        return _WithItself(nn.TransformerDecoderLayer(2, 6, **k))
+
+    return [
+        Entry("MultiHeadAttention", heads(), sequence),
+        Entry("MultiHeadAttention, blocks", heads(method="blocks"), sequence),
+        Entry("MultiHeadAttention, shared", heads(key_heads=1, key_dim=4, value_dim=3, output_dim=5), sequence),
+        Entry("MultiHeadAttention, rotary", heads(positions="rotary", use_bias=False), sequence),
+        Entry("MultiHeadAttention, alibi", heads(positions="alibi"), sequence),
+        Entry("MultiHeadAttention, relative", with_relative_bias, sequence),
+        Entry("MultiHeadAttention, dropout", heads(dropout=0.3, seed=0), sequence),
+        Entry("FeedForward", lambda **k: nn.FeedForward(6, **k), sequence),
+        Entry("FeedForward, gated", lambda **k: nn.FeedForward(6, "silu", gated=True, **k), sequence),
+        Entry("TransformerEncoderLayer", lambda **k: nn.TransformerEncoderLayer(2, 6, **k), sequence),
+        Entry(
+            "TransformerEncoderLayer, norm last",
+            lambda **k: nn.TransformerEncoderLayer(2, 6, 0.2, "tanh", False, norm="rms", **k),
+            sequence,
+        ),
+        Entry("TransformerDecoderLayer", decoder, sequence),
+        Entry("SinusoidalPositions", lambda **k: nn.SinusoidalPositions(**k), sequence, dtype=False),
+        Entry("LearnedPositions", lambda **k: nn.LearnedPositions(9, **k), sequence),
+    ]
+
+
+class _WithItself(nn.Module):
+    """A decoder layer whose memory is its input."""
+
+    def __init__(self, layer: nn.TransformerDecoderLayer) -> None:
+        self.layer = layer
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.layer(x, x)
 
 
 LAYERS = _entries()

@@ -148,6 +148,87 @@ def test_gradients_of_padded_sequences_are_those_of_each_alone(kind):
         np.testing.assert_allclose(g.numpy(), alone[name], rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    length=st.integers(1, 40),
+    padding=st.integers(0, 40),
+    backwards=st.booleans(),
+    dtype=st.sampled_from(["int8", "uint16", "int32", "uint64"]),
+)
+def test_padding_changes_no_bit(kind, length, padding, backwards, dtype):
+    """Of equal batches, so that NumPy multiplies the same number of rows; in blocks of steps as well as in one loop."""
+    recurrent = layer(kind, return_sequences=True, return_state=True, go_backwards=backwards)
+    x = data(2, length + padding)
+    lengths = td.asarray(np.array([length, length], dtype))
+    y, state = recurrent(x, lengths=lengths)
+    alone, end = recurrent(x[:, :length])
+    mine = y[:, padding:] if backwards else y[:, :length]
+    np.testing.assert_array_equal(mine.numpy(), alone.numpy())
+    for a, b in zip(td.tree.leaves(state), td.tree.leaves(end), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(
+    ("kind", "lengths", "backwards", "sequences"),
+    [("lstm", [0, 37, 3], False, True), ("gru", [15, 16, 0], True, True), ("rnn", [1, 2, 33], True, False)],
+)
+def test_blocks_without_real_steps_are_skipped_natively_and_in_gradients(kind, lengths, backwards, sequences):
+    recurrent = layer(kind, return_sequences=sequences, go_backwards=backwards)
+    x, n = data(3, 37), td.asarray(lengths)
+
+    def loss(recurrent, x, n):
+        y = recurrent(x, lengths=n)
+        return td.sum(y**2), y
+
+    (_, y), by_layer = td.compile(td.value_and_grad(loss, has_aux=True))(recurrent, x, n)
+    by_x = td.compile(td.grad(lambda x, r, n: loss(r, x, n)[0]))(x, recurrent, n)
+    totals = dict.fromkeys(by_layer, 0.0)
+    for k, length in enumerate(lengths):
+        assert not np.any(by_x[k, length:].numpy())
+        if length:
+            (_, alone), gradients = td.value_and_grad(loss, has_aux=True)(recurrent, x[k : k + 1, :length], None)
+            padding = 37 - length
+            mine = y[k] if not sequences else y[k, padding:] if backwards else y[k, :length]
+            np.testing.assert_allclose(mine.numpy(), alone[0].numpy(), rtol=1e-10, atol=1e-12)
+            totals = {name: totals[name] + g.numpy() for name, g in gradients.items()}
+    for name, g in by_layer.items():
+        np.testing.assert_allclose(g.numpy(), totals[name] + np.zeros(g.shape), rtol=1e-8, atol=1e-11)
+
+
+def test_steps_that_nobody_needs_are_not_run():
+    seen = []
+
+    def add(state, x):
+        seen.append(1)
+        return state + x
+
+    def step(state, x):
+        return td.host_call(add, state, x, result=td.Spec((2, 1), td.float32)), None
+
+    recurrent = nn.Recurrent(step, return_sequences=True, return_state=True)
+    y = td.compile(lambda x, n: recurrent(x, td.zeros((2, 1)), lengths=n)[1])(td.ones((2, 160, 1)), td.asarray([3, 18]))
+    assert y.tolist() == [[3.0], [18.0]]
+    assert len(seen) == 32
+
+
+def test_a_list_of_sequences_and_padded_ones_go_in_and_come_out():
+    recurrent = layer("gru", return_sequences=True, return_state=True)
+    sequences = [data(1, n)[0] for n in (4, 0, 7)]
+    y, state = recurrent(sequences)
+    assert isinstance(y, td.data.Padded)
+    padded = nn.pad_sequences(sequences)
+    again, _ = recurrent(td.data.Padded(*(a.numpy() for a in padded)))
+    np.testing.assert_array_equal(y.values.numpy(), again.values.numpy())
+    for k, (mine, x) in enumerate(zip(nn.unpad_sequences(y), sequences, strict=True)):
+        alone = recurrent(x[None])[0][0] if len(x) else td.zeros((0, 4))
+        np.testing.assert_allclose(mine.numpy(), alone.numpy(), rtol=1e-12)
+        assert mine.shape == (len(x), 4), k
+    last = nn.GRU(4)([s.astype("float32") for s in sequences])
+    assert last.shape == (3, 4)
+    assert nn.Bidirectional(nn.GRU(4, return_sequences=True))(padded).values.shape == (3, 7, 8)
+
+
 def test_what_lies_in_the_padding_does_not_matter():
     recurrent = layer("lstm")
     x = data(2, 4).numpy().copy()
@@ -284,18 +365,46 @@ def test_weights_go_out_and_come_back(kind):
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_agreement_with_pytorch(kind):
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_agreement_with_pytorch(kind, use_bias):
     torch = pytest.importorskip("torch")
-    theirs = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](3, 4, batch_first=True).double()
-    ours = layer(kind, return_sequences=True)
+    make = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind]
+    theirs = make(3, 4, batch_first=True, bias=use_bias).double()
+    ours = layer(kind, return_sequences=True, use_bias=use_bias)
     nn.recurrent.from_torch(ours, {n: w.detach().numpy() for n, w in theirs.state_dict().items()})
     x = data()
     y = torch.tensor(x.numpy(), requires_grad=True)
     out, _ = theirs(y)
     (out**2).sum().backward()
     np.testing.assert_allclose(ours(x).numpy(), out.detach().numpy(), rtol=1e-10)
-    g = td.grad(lambda x: td.sum(ours(x) ** 2))(x)
+    by_layer, g = td.grad(lambda layer, x: td.sum(layer(x) ** 2), argnums=(0, 1))(ours, x)
     np.testing.assert_allclose(g.numpy(), y.grad.numpy(), rtol=1e-8)
+    # Their gradients, taken over as if they were weights, are ours. (Of two biases that are added, each has it.)
+    gradients = {n: w.grad.numpy() for n, w in theirs.named_parameters()}
+    if kind != "gru" and use_bias:
+        gradients["bias_hh_l0"] = np.zeros_like(gradients["bias_hh_l0"])
+    nn.recurrent.from_torch(ours, gradients)
+    for name, w in ours.parameters().items():
+        np.testing.assert_allclose(by_layer[name].numpy(), w.numpy(), rtol=1e-8, atol=1e-12)
+
+
+def test_two_layers_in_both_directions_agree_with_pytorch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True).double()
+    weights = {n: w.detach().numpy() for n, w in theirs.state_dict().items()}
+    x, n = data(3, 6), [6, 2, 4]
+    h = x
+    for k in range(2):
+        one, other = (
+            nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=h.shape[-1])
+            for back in (False, True)
+        )
+        nn.recurrent.from_torch(one, weights, f"l{k}")
+        nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
+        h = nn.Bidirectional(one, backward_layer=other)(h, lengths=n)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x.numpy()), n, batch_first=True, enforce_sorted=False)
+    expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
+    np.testing.assert_allclose(h.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
 # mistakes
@@ -315,6 +424,12 @@ def test_agreement_with_pytorch(kind):
             ArgumentError,
             "not both",
         ),
+        (lambda: layer("gru")([data()[0]], lengths=[1]), ArgumentError, "has its own lengths"),
+        (lambda: nn.GRU(4, go_backwards=True, return_sequences=True)([data()[0]]), ArgumentError, "padding first"),
+        (lambda: nn.pad_sequences([]), ArgumentError, "no sequences"),
+        (lambda: nn.pad_sequences([data()[0], data()]), ShapeError, "sequence 1 is"),
+        (lambda: nn.pad_sequences([data()[0]], to=2), ShapeError, "does not fit into to=2"),
+        (lambda: nn.mask_of([[1]], 2), ShapeError, "one for each sequence"),
         (lambda: nn.Recurrent(lambda s, x: (s, x))(data()), ArgumentError, "does not know its initial state"),
         (lambda: nn.LSTM(4, dropout=1.5), ArgumentError, "dropout is the probability"),
         (lambda: nn.LSTM(0), ArgumentError, "units"),
@@ -324,6 +439,8 @@ def test_agreement_with_pytorch(kind):
         (lambda: nn.Bidirectional(layer("gru")), ArgumentError, "before it has parameters"),
         (lambda: nn.recurrent.from_torch(layer("gru"), {}), ArgumentError, "weight_ih_l0"),
         (lambda: nn.recurrent.to_torch(layer("gru before")), ArgumentError, "reset_after=True"),
+        (lambda: nn.recurrent.to_keras(layer("peephole")), ArgumentError, "without peepholes"),
+        (lambda: nn.recurrent.from_keras(layer("lstm"), [1, 2]), ArgumentError, "2 arrays were given"),
     ],
 )
 def test_mistakes_are_explained(make, error, words):

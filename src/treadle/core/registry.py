@@ -1,4 +1,4 @@
-"""What core must be able to reach without importing it: the backend, the array namespace, the graph transforms.
+"""What a room must be able to reach without importing it: the backend, the array namespace, the graph transforms.
 
 Core and ops name no backend. The packages that provide these are imported on first use, by dotted name, and hand
 themselves in by being modules with the functions below.
@@ -82,3 +82,8 @@ def package() -> ModuleType:
 def graph_transforms() -> Any:
     """jvp, transpose, batching and splitting of graphs, for the rules of primitives that hold graphs."""
     return _module("treadle.transforms.graphs")
+
+
+def board_log(board: Any) -> Any:
+    """The callback that logs a run for TensorBoard, for `train`, on which `board` stands."""
+    return _module("treadle.board.log").as_log(board)

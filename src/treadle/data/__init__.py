@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle.data._padding import Padded
+from treadle.core.padded import Padded
 from treadle.data.dataset import Dataset, IndexedDataset, concatenate, interleave, mix
 from treadle.data.dataset import zip_datasets as zip
 from treadle.data.media import from_audio, from_images
 from treadle.data.records import from_jsonl, from_text, from_tfrecord, from_webdataset
+from treadle.data.segments import Segment, SegmentedSequences
 from treadle.data.sources import from_arrays, from_generator, from_items
 from treadle.data.stored import from_hdf5, from_numpy_files
 from treadle.data.tables import from_csv, from_dataframe, from_parquet, from_sql
@@ -19,9 +20,12 @@ if _typing.TYPE_CHECKING:
     from treadle.data.numeric import Discretize, OneHot, Quantiles, Standardize
     from treadle.data.pictures import Rescale, Resize
     from treadle.data.texts import Hashing, Vocabulary
+    from treadle.data.tokenizing import BytePairs, TextVectorization
+    from treadle.data.vectors import WordVectors, read_vectors
 
 # Layers open on first use: worker processes read data and need none of them.
 _LAYERS = {
+    "BytePairs": "tokenizing",
     "Discretize": "numeric",
     "Hashing": "texts",
     "OneHot": "numeric",
@@ -29,7 +33,10 @@ _LAYERS = {
     "Rescale": "pictures",
     "Resize": "pictures",
     "Standardize": "numeric",
+    "TextVectorization": "tokenizing",
     "Vocabulary": "texts",
+    "WordVectors": "vectors",
+    "read_vectors": "vectors",
 }
 
 
@@ -45,6 +52,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BytePairs",
     "Dataset",
     "Discretize",
     "Hashing",
@@ -54,8 +62,12 @@ __all__ = [
     "Quantiles",
     "Rescale",
     "Resize",
+    "Segment",
+    "SegmentedSequences",
     "Standardize",
+    "TextVectorization",
     "Vocabulary",
+    "WordVectors",
     "concatenate",
     "from_arrays",
     "from_audio",
@@ -74,6 +86,7 @@ __all__ = [
     "from_webdataset",
     "interleave",
     "mix",
+    "read_vectors",
     "write_parquet",
     "write_tar",
     "write_tfrecord",

@@ -13,7 +13,7 @@ import numpy as np
 
 from treadle.core import trees
 from treadle.core.errors import DataError
-from treadle.data._columns import Array, Rows, collate, flatten, objects, positions
+from treadle.data._columns import Array, Rows, collate, flatten, in_order, objects, positions
 from treadle.data._nodes import Indexed, Node
 
 FORMAT = 1
@@ -203,11 +203,12 @@ def write_cache(parent: Node, folder: Path, steps: list[str]) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     writers: list[_Writer] = []
-    structure, count = trees.LEAF, 0
+    structure, count, first = trees.LEAF, 0, None
     reader = parent.read(0)
     try:
         for element in reader:
-            leaves, found = flatten(element)
+            first = element if not writers else first
+            leaves, found = flatten(in_order(element, first))
             if not writers:
                 structure = found
                 writers = [_Writer(temporary / f"{k}.bin", p) for k, p in enumerate(found.paths())]

@@ -90,12 +90,23 @@ def collate(elements: Sequence[Any], ragged: bool = False) -> Any:
     for i, element in enumerate(elements[1:], 1):
         leaves, other = flatten(element)
         if other != structure:
+            leaves, other = flatten(in_order(element, elements[0]))
+        if other != structure:
             raise DataError(f"elements 0 and {i} differ in structure: {show_paths(structure)} and {show_paths(other)}")
         rows.append(leaves)
     columns = [
         stack(column, path, ragged) for path, column in zip(structure.paths(), zip(*rows, strict=True), strict=True)
     ]
     return trees.unflatten(structure, columns)
+
+
+def in_order(element: Any, first: Any) -> Any:
+    """An element whose dicts have their keys in another element's order: it is not part of the structure."""
+    if isinstance(element, dict) and isinstance(first, dict) and element.keys() == first.keys():
+        return {k: in_order(element[k], v) for k, v in first.items()}
+    if type(element) in (tuple, list) and type(element) is type(first) and len(element) == len(first):
+        return type(element)(in_order(e, f) for e, f in zip(element, first, strict=True))
+    return element
 
 
 def show_paths(structure: trees.Structure) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import glob
 import gzip
 import importlib
 import lzma
 import mmap
 import os
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import IO, Any
 
@@ -107,6 +109,36 @@ def read_bytes(path: str) -> bytes:
         raise DataError(f"{path} cannot be read: {e}") from e
 
 
+class Residence:
+    """How much of the mapped files was read lately, so that what this process holds of them stays small.
+
+    Pages that were read count as the process's memory until the system needs them; letting go of them costs little,
+    since they stay in the system's cache. Each read brings in some neighbours, too.
+    """
+
+    MOST, READ = 128 << 20, 1 << 16  # bytes altogether; what a small read brings in
+
+    def __init__(self) -> None:
+        self._maps: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
+        self._bytes = 0
+
+    def read(self, mapped: Any, size: int, times: int = 1) -> None:
+        """Note that so many bytes of a mapped file were read, by so many reads."""
+        if not isinstance(mapped, mmap.mmap):
+            return
+        self._maps[id(mapped)] = mapped
+        self._bytes += max(size, min(self.READ * times, len(mapped)))
+        if self._bytes > self.MOST:
+            self._bytes = 0
+            for one in list(self._maps.values()):
+                with contextlib.suppress(AttributeError, OSError, ValueError):  # no such system call, or closed
+                    one.madvise(mmap.MADV_DONTNEED)
+            self._maps.clear()
+
+
+residence = Residence()
+
+
 class Blob:
     """The bytes of a file: mapped into memory, or in memory when it is compressed or remote. Opened on use."""
 
@@ -132,10 +164,40 @@ class Blob:
         return self._data
 
     def __getitem__(self, span: slice) -> bytes:
-        return bytes(self.data[span])
+        data = self.data
+        residence.read(data, span.stop - span.start)
+        return bytes(data[span])
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+class Growing:
+    """Integers, more and more: a list of which what is long becomes arrays. (A list takes five times as much.)"""
+
+    _MOST = 1 << 16
+
+    def __init__(self) -> None:
+        self._last: list[int] = []
+        self._parts: list[Array] = []
+
+    def add(self, n: int) -> None:
+        self._last.append(n)
+        if len(self._last) == self._MOST:
+            self._settle()
+
+    def extend(self, more: Array) -> None:
+        self._settle()
+        self._parts.append(more)
+
+    def _settle(self) -> None:
+        if self._last:
+            self._parts.append(np.array(self._last, np.int64))
+            self._last = []
+
+    def array(self) -> Array:
+        self._settle()
+        return np.concatenate(self._parts) if self._parts else np.empty(0, np.int64)
 
 
 BAD = -1  # where a record should end that is damaged
@@ -179,6 +241,12 @@ class RecordFiles(Indexed):
         k = int(np.searchsorted(self._ends, i, side="right"))
         return k, i - (int(self._ends[k - 1]) if k else 0)
 
+    def _places(self, rows: Array) -> tuple[Array, Array]:
+        """Of many elements the files, and the records' numbers in them."""
+        self.spans()
+        k = np.searchsorted(self._ends, rows, side="right")
+        return k, rows - np.concatenate([[0], self._ends])[k]
+
     def get(self, i: int, epoch: int) -> Any:
         k, j = self.place(i)
         starts, stops = self.spans()[k]
@@ -203,15 +271,31 @@ def with_errors(node: Indexed, on_error: str, what: str) -> Indexed:
     return Readable(node) if on_error == "skip" else node
 
 
+def is_folder(path: Any) -> bool:
+    """Whether a name, or a URL, is that of a folder."""
+    if not isinstance(path, str | PathLike):
+        return False
+    name = os.fspath(path)
+    if not is_url(name):
+        return os.path.isdir(name)
+    filesystem, inside = extra("fsspec.core", f"reading {name}").url_to_fs(name)
+    return not glob.has_magic(inside) and bool(filesystem.isdir(inside))
+
+
 def class_folders(folder: str | PathLike[str], suffixes: Sequence[str], what: str) -> tuple[list[str], list[str]]:
     """Files and the folders below `folder` in which they are: names of classes. All below one folder have no class.
 
     Raises:
         DataError: there is no such file.
     """
-    root = Path(folder)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not files:
+    root = os.fspath(folder)
+    if is_url(root):
+        filesystem, inside = extra("fsspec.core", what).url_to_fs(root)
+        base = PurePosixPath(inside)
+        below = {PurePosixPath(n).relative_to(base): filesystem.unstrip_protocol(n) for n in filesystem.find(inside)}
+    else:
+        below = {PurePosixPath(p.relative_to(root).as_posix()): str(p) for p in Path(root).rglob("*") if p.is_file()}
+    names = sorted(n for n in below if n.suffix.lower() in suffixes)
+    if not names:
         raise DataError(f"{what}: there are no files with {', '.join(suffixes)} in {root}")
-    names = [p.relative_to(root).parts[0] if len(p.relative_to(root).parts) > 1 else "" for p in files]
-    return [str(p) for p in files], names
+    return [below[n] for n in names], [n.parts[0] if len(n.parts) > 1 else "" for n in names]

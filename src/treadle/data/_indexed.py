@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from treadle.core.errors import DataError, ShapeError
-from treadle.data._columns import Array, Rows, dense, join, map_columns, positions
+from treadle.data._columns import Array, Rows, collate, dense, join, map_columns, positions
 from treadle.data._nodes import Indexed, Reader, Remapped, all_steady, show_call
 from treadle.data._padding import Padding
 from treadle.data._permute import generator, permutation, words
@@ -32,7 +32,18 @@ class Map(Indexed):
         return show_call("map", self.function, seed=self.seed)
 
     def get(self, i: int, epoch: int) -> Any:
-        element = self.parent.get(i, epoch)
+        return self.apply(self.parent.get(i, epoch), i, epoch)
+
+    def elements(self, start: int, stop: int, epoch: int) -> Iterator[Any]:
+        for i, element in enumerate(self.parent.elements(start, stop, epoch), start):
+            yield self.apply(element, i, epoch)
+
+    def take(self, rows: Rows, epoch: int) -> Any:
+        if not isinstance(rows, slice):
+            return super().take(rows, epoch)
+        return collate(list(self.elements(rows.start, rows.stop, epoch)), ragged=True)
+
+    def apply(self, element: Any, i: int, epoch: int) -> Any:
         try:
             if self.seed is None:
                 return self.function(element)
@@ -103,11 +114,11 @@ class Shuffle(Remapped):
     def rows(self, rows: Rows, epoch: int) -> Rows:
         epoch = epoch if self.each_epoch else 0
         if self.within is not None:
-            return self._near(positions(rows), epoch, self.within)
+            return self._near(positions(rows), isinstance(rows, slice), epoch, self.within)
         order = permutation(self.parent.length, self.seed, epoch)
         return order.span(rows.start, rows.stop) if isinstance(rows, slice) else order(rows)
 
-    def _near(self, rows: Array, epoch: int, within: int) -> Array:
+    def _near(self, rows: Array, in_order: bool, epoch: int, within: int) -> Array:
         """Whole runs change places with each other, and elements inside of each; a shorter last run stays the last."""
         runs, rest = divmod(self.parent.length, within)
         run, place = np.divmod(rows, within)
@@ -116,7 +127,9 @@ class Shuffle(Remapped):
             here = run == r
             size = within if r < runs else rest
             start = int(permutation(runs, self.seed, epoch)(np.array([r]))[0]) if r < runs else runs
-            out[here] = start * within + permutation(size, self.seed + 1 + start, epoch)(place[here])
+            order, inside = permutation(size, self.seed + 1 + start, epoch), place[here]
+            found = order.span(int(inside[0]), int(inside[-1]) + 1) if in_order else order(inside)
+            out[here] = start * within + found
         return out
 
 
@@ -125,7 +138,7 @@ class Filter(Remapped):
 
     def __init__(self, parent: Indexed, function: Callable[[Any], Any]) -> None:
         super().__init__(parent)
-        self.columnar = False
+        self.columnar = self.rigid = False
         self.function = function
         self._begin()
 
@@ -442,7 +455,7 @@ class Batch(Indexed):
         try:
             if self.padding is None:
                 made = dense(columns)
-                self._plain = self.parent.columnar and made is columns
+                self._plain = self.parent.rigid and made is columns
                 return made
             return self.padding.settled(self.parent)(columns)
         except ShapeError as e:

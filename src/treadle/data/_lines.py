@@ -25,7 +25,7 @@ class LineFiles(RecordFiles):
     def scan(self, blob: Blob) -> tuple[Array, Array]:
         data, ends = blob.data, []
         for start in range(0, len(data), _CHUNK):
-            chunk = np.frombuffer(data[start : start + _CHUNK], np.uint8)
+            chunk = np.frombuffer(blob[start : start + _CHUNK], np.uint8)
             ends.append(np.flatnonzero(chunk == 10) + start)
         stops = np.concatenate(ends) if ends else np.empty(0, np.int64)
         if len(data) and (not len(stops) or stops[-1] != len(data) - 1):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from treadle.core import trees
 from treadle.core.errors import DataError, TreadleError
 from treadle.data._columns import Array, Rows, collate, flatten, positions
 from treadle.data._permute import words
+
+_CHUNK, _CHUNK_BYTES = 64, 1 << 20
 
 
 class Reader(ABC):
@@ -103,10 +105,12 @@ class Indexed(Node):
     """A node with a length, whose elements can be had in any order.
 
     Attributes:
-        columnar: whether many elements cost little more than one: they lie in columns.
+        columnar: whether many elements at once cost much less than one by one, and are the same.
+        rigid: whether a column that is dense once always is.
     """
 
     columnar: bool = False
+    rigid: bool = False
 
     @property
     @abstractmethod
@@ -125,6 +129,30 @@ class Indexed(Node):
         """Columns of some elements, ragged ones as objects."""
         return collate([self.get(int(i), epoch) for i in positions(rows)], ragged=True)
 
+    def elements(self, start: int, stop: int, epoch: int) -> Iterator[Any]:
+        """Elements start to stop - 1, one after another; those of columns are made several at once."""
+        if not self.columnar:
+            for i in range(start, stop):
+                yield self.get(i, epoch)
+            return
+        count = 1  # more and more at once, unless they are large
+        while start < stop:
+            end = min(start + count, stop)
+            try:
+                leaves, structure = flatten(self.take(slice(start, end), epoch))
+            except Exception:  # one of them is bad: those before it are given first
+                leaves = None
+            for i in range(start, end):
+                if leaves is None:
+                    yield self.get(i, epoch)
+                elif structure is trees.LEAF:
+                    yield leaves[0][i - start]
+                else:
+                    yield trees.unflatten(structure, [x[i - start] for x in leaves])
+            start = end
+            if leaves is not None and count < _CHUNK and sum(x.nbytes for x in leaves) < _CHUNK_BYTES:
+                count *= 2
+
     def where(self, i: int, epoch: int) -> str:
         """Where element i comes from, for people: `train.csv, line 18`."""
         return f"element {i}"
@@ -140,41 +168,31 @@ class Indexed(Node):
 
 
 class IndexReader(Reader):
-    """Elements of an indexed node, one after another; of columns, many are taken at once."""
-
-    _CHUNK = 64
+    """Elements of an indexed node, one after another."""
 
     def __init__(self, node: Indexed, epoch: int, at: int) -> None:
         self.node, self.epoch, self.at = node, epoch, at
         self.length = node.length
-        self._first = self._stop = 0  # the elements whose columns are at hand
-        self._leaves: list[Any] = []
-        self._structure = trees.LEAF
+        self._elements: Iterator[Any] | None = None
 
     def __next__(self) -> Any:
         if self.at >= self.length:
             raise StopIteration
-        if self.node.columnar:
-            element = self._picked()
-        else:
-            element = self.node.get(self.at, self.epoch)
+        if self._elements is None:
+            self._elements = self.node.elements(self.at, self.length, self.epoch)
+        try:
+            element = next(self._elements)
+        except BaseException:
+            self._elements = None  # an iterator that has raised is through; asked again, this reader tries again
+            raise
         self.at += 1
         return element
-
-    def _picked(self) -> Any:
-        if not self._first <= self.at < self._stop:
-            self._first, self._stop = self.at, min(self.at + self._CHUNK, self.length)
-            self._leaves, self._structure = flatten(self.node.take(slice(self._first, self._stop), self.epoch))
-        row = self.at - self._first
-        if self._structure is trees.LEAF:
-            return self._leaves[0][row]
-        return trees.unflatten(self._structure, [x[row] for x in self._leaves])
 
     def state(self) -> int:
         return self.at
 
     def skip(self, n: int) -> None:
-        self.at += n
+        self.at, self._elements = self.at + n, None
 
 
 class Remapped(Indexed):
@@ -183,7 +201,7 @@ class Remapped(Indexed):
     def __init__(self, parent: Indexed) -> None:
         self.parents = (parent,)
         self.parent = parent
-        self.steady, self.columnar = parent.steady, parent.columnar
+        self.steady, self.columnar, self.rigid = parent.steady, parent.columnar, parent.rigid
 
     @abstractmethod
     def rows(self, rows: Rows, epoch: int) -> Rows:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from treadle.core import trees
 from treadle.core.dims import Dim
 from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
 from treadle.data._columns import Array, flatten, leaf_at, stack
 from treadle.data._nodes import Node
-
-
-class Padded(NamedTuple):
-    """Sequences of different lengths as one array. A tree, and a tuple: `model(*padded)`.
-
-    Attributes:
-        values: `[batch, time, …]`, the padding behind each sequence's end.
-        lengths: int32 `[batch]`.
-        mask: bool `[batch, time]`, True for what is real.
-    """
-
-    values: Any
-    lengths: Any
-    mask: Any
 
 
 def pad_column(column: Array, pad: Any, to: int | None, multiple: int | None, name: str) -> Padded:
@@ -35,17 +22,18 @@ def pad_column(column: Array, pad: Any, to: int | None, multiple: int | None, na
     Raises:
         ShapeError: one is longer than `to`, or they differ in another axis than the first.
     """
-    rows = [np.asarray(v) for v in column]
-    if any(r.ndim == 0 for r in rows):
+    rows = [v if type(v) is np.ndarray else np.asarray(v) for v in column]
+    shapes = [r.shape for r in rows]
+    if () in shapes:
         raise ShapeError(f"{name}: a number has no length to pad. Name the leaves that do: ragged=(…)")
-    rest = {r.shape[1:] for r in rows}
+    rest = {s[1:] for s in shapes}
     if len(rest) > 1:
-        a, b = [r.shape for r in rows if r.shape[1:] in list(rest)[:2]][:2]
+        a, b = [s for s in shapes if s[1:] in list(rest)[:2]][:2]
         raise ShapeError(
             f"{name}: only the first axis may differ, and there are {show_shape(a)} and {show_shape(b)}. Bring the "
             "other axes to one size with map(…)"
         )
-    lengths = np.array([len(r) for r in rows], np.int32)
+    lengths = np.array([s[0] for s in shapes], np.int32)
     time = int(lengths.max(initial=0))
     if to is not None:
         if time > to:

@@ -11,7 +11,7 @@ from typing import Any
 from treadle.data._nodes import Node, Reader
 from treadle.nn.tables import table
 
-_METHODS = ("get", "take", "read")
+_METHODS = ("get", "take", "read", "apply")
 
 
 @dataclass

@@ -76,6 +76,11 @@ def varints(data: bytes) -> Array:
     return np.add.reduceat(parts, starts).view(np.int64)
 
 
+def encoded_size(n: int) -> int:
+    """How many bytes an integer takes at least."""
+    return max(1, -(-n.bit_length() // 7))
+
+
 _FEW = 16  # bytes, below which NumPy's calls cost more than a loop
 
 

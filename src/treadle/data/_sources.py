@@ -15,7 +15,7 @@ from treadle.data._nodes import Indexed, Node, Reader, show_function
 class Columns(Indexed):
     """Columns in memory (or memory-mapped), read-only: a map that would write into the data raises."""
 
-    columnar = True
+    columnar = rigid = True
 
     def __init__(self, columns: Any, name: str = "from_arrays", place: Callable[[int], str] | None = None) -> None:
         leaves, self.structure = trees.flatten(columns, lambda x: isinstance(x, list))  # a list is one column

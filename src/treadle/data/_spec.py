@@ -13,7 +13,7 @@ from treadle.core.dims import Dim, Shape, Size
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import DataError, DTypeError
 from treadle.core.spec import Spec
-from treadle.data._columns import flatten, show_paths
+from treadle.data._columns import flatten, in_order, show_paths
 from treadle.data._nodes import Node
 
 _SAMPLES = 6
@@ -61,7 +61,7 @@ def spec_of_samples(node: Node) -> Any:
 
 def common_spec(samples: Sequence[Any], what: str) -> Any:
     """The spec of some elements; an axis whose sizes differ is a Dim named after its leaf."""
-    rows, structures = zip(*map(flatten, samples), strict=True)
+    rows, structures = zip(*(flatten(in_order(x, samples[0])) for x in samples), strict=True)
     if any(s != structures[0] for s in structures):
         other = next(s for s in structures if s != structures[0])
         raise DataError(f"the elements of {what} differ in structure: {show_paths(structures[0])}, {show_paths(other)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from typing import Any
 
@@ -12,18 +13,20 @@ from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DataError, DTypeError
 from treadle.core.spec import Spec
 from treadle.data._columns import Rows
-from treadle.data._files import extra, show
+from treadle.data._files import extra, is_plain, open_bytes, read_bytes, residence, show
 from treadle.data._nodes import Indexed
 from treadle.data._sources import Columns, common_length
 
 
 def map_npy(path: str) -> Any:
-    """An array of a .npy file, mapped into memory.
+    """An array of a .npy file, mapped into memory; one that is compressed or remote is read whole.
 
     Raises:
         DataError: no such file, or a damaged one.
     """
     try:
+        if not is_plain(path):
+            return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
         raise DataError(f"{path} is no .npy file of numbers, or is cut short: {e}") from e
@@ -36,7 +39,9 @@ class MappedFiles(Indexed):
         self.names, self.files = names, files
         self._shard: Columns | None = None
         structure = trees.flatten(dict.fromkeys(names, 0) if names != [""] else 0)[1]
-        self._shard = Columns(trees.unflatten(structure, [map_npy(f[0]) for f in files]), "from_numpy_files")
+        arrays = [map_npy(f[0]) for f in files]
+        self._maps = [getattr(x, "_mmap", None) for x in arrays]
+        self._shard = Columns(trees.unflatten(structure, arrays), "from_numpy_files")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"names": self.names, "files": self.files}  # mapped anew, not copied, in another process
@@ -57,10 +62,18 @@ class MappedFiles(Indexed):
         return f"from_numpy_files({', '.join(show(f[0]) for f in self.files)})"
 
     def get(self, i: int, epoch: int) -> Any:
-        return trees.map(np.array, self.inner.get(i, epoch))  # read now, not when the map is touched
+        return self._copied(self.inner.get(i, epoch), 1)
 
     def take(self, rows: Rows, epoch: int) -> Any:
-        return trees.map(np.array, self.inner.take(rows, epoch))
+        count = 1 if isinstance(rows, slice) else len(rows)
+        return self._copied(self.inner.take(rows, epoch), count)
+
+    def _copied(self, tree: Any, reads: int) -> Any:
+        """Read now, not when the map is touched."""
+        copy = trees.map(np.array, tree)
+        for mapped, x in zip(self._maps, trees.leaves(copy), strict=True):
+            residence.read(mapped, x.nbytes, reads)
+        return copy
 
     def where(self, i: int, epoch: int) -> str:
         return f"{self.files[0][0]}, row {i}"
@@ -92,7 +105,7 @@ class HDF5(Indexed):
         if self._file is None:
             h5py = extra("h5py", "HDF5 files")
             try:
-                self._file = h5py.File(self.path, "r")
+                self._file = h5py.File(self.path if is_plain(self.path) else open_bytes(self.path), "r")
             except OSError as e:
                 raise DataError(f"{self.path} is no HDF5 file, or is damaged: {e}") from e
             for name in self.names.values():

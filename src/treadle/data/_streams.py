@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -532,86 +531,6 @@ class _WindowReader(Reader):
 
     def state(self) -> Any:
         return {"due": self.due, "log": self.log.state()}
-
-    def close(self) -> None:
-        self.log.inner.close()
-
-
-class Bucket(Stream):
-    """Batches of elements of similar length, padded to the bound of their bucket."""
-
-    def __init__(
-        self, parent: Node, bounds: Sequence[int], sizes: Sequence[int], length: Callable[[Any], int],
-        padding: Padding, longer: str, drop_last: bool, shown: str,
-    ) -> None:  # fmt: skip
-        super().__init__(parent)
-        self.bounds, self.sizes, self.length = list(bounds), tuple(sizes), length
-        self.padding, self.longer, self.drop_last, self.shown = padding, longer, drop_last, shown
-
-    def describe(self) -> str:
-        return self.shown
-
-    def bucket(self, element: Any, number: int) -> int | None:
-        """The bucket of an element; None if it is left out."""
-        try:
-            n = int(self.length(element))
-        except Exception as e:
-            raise self.failed(e, f"element {number}") from e
-        found = bisect.bisect_left(self.bounds, n)
-        if found < len(self.bounds):
-            return found
-        if self.longer == "error":
-            error = ShapeError(
-                f"its length is {n}, and the last bound {self.bounds[-1]}. Add a bound, or longer='drop' or 'pad'"
-            )
-            raise self.failed(error, f"element {number}")
-        return None if self.longer == "drop" else found
-
-    def columns(self, which: int, elements: Sequence[Any]) -> Any:
-        bound = self.bounds[which] if which < len(self.bounds) else None
-        return self.padding.settled(self.parent)(collate(elements, ragged=True), to=bound)
-
-    def read(self, epoch: int, state: Any = None) -> Reader:
-        return _BucketReader(self, epoch, state)
-
-    def spec(self) -> Any:
-        return self.padding.settled(self.parent).spec(self.parent.spec(), "batch")
-
-
-class _BucketReader(Reader):
-    def __init__(self, node: Bucket, epoch: int, state: Any) -> None:
-        self.node = node
-        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
-        count = len(node.bounds) + 1
-        self.buckets: list[list[int]] = [list(b) for b in state["buckets"]] if state else [[] for _ in range(count)]
-
-    def __next__(self) -> Any:
-        while True:
-            try:
-                number = self.log.next()
-            except StopIteration:
-                return self._rest()
-            which = self.node.bucket(self.log.held[number], number)
-            if which is None:
-                self.log.give(number)
-                continue
-            self.buckets[which].append(number)
-            if len(self.buckets[which]) == self.node.sizes[which]:
-                return self._give(which)
-
-    def _rest(self) -> Any:
-        """What is left in the buckets when the parent has ended, the shortest first."""
-        for which, bucket in enumerate(self.buckets):
-            if bucket and not self.node.drop_last:
-                return self._give(which)
-        raise StopIteration
-
-    def _give(self, which: int) -> Any:
-        numbers, self.buckets[which] = self.buckets[which], []
-        return self.node.columns(which, [self.log.give(n) for n in numbers])
-
-    def state(self) -> Any:
-        return {"buckets": [list(b) for b in self.buckets], "log": self.log.state()}
 
     def close(self) -> None:
         self.log.inner.close()

@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import Array, Rows, join, objects, positions
-from treadle.data._files import extra, is_plain, open_bytes, show_files
+from treadle.data._files import Blob, extra, is_plain, open_bytes, show_files
 from treadle.data._nodes import Indexed
 from treadle.data._sources import Columns
 
@@ -131,7 +131,12 @@ class Loaded(Indexed):
 
 
 class RowGroups(Indexed):
-    """Parquet files, decoded by row group; the groups used last are kept, up to `memory` bytes."""
+    """Parquet files, decoded by row group; the groups used last are kept, up to `memory` bytes.
+
+    When rows of several groups are asked for at once and all fit, they become one table.
+    """
+
+    columnar = True
 
     def __init__(self, files: list[str], names: Sequence[str] | None, x: Any, y: Any, memory: int) -> None:
         self.files, self.names, self.x, self.y, self.memory = files, names, x, y, memory
@@ -139,6 +144,8 @@ class RowGroups(Indexed):
 
     def _begin(self) -> None:
         self._groups: list[tuple[int, int]] | None = None  # (file, row group)
+        self._all_fit: bool | None = None
+        self._whole: Columns | None = None
         self._ends: Array = np.empty(0, np.int64)
         self._kept: OrderedDict[int, tuple[Columns, int]] = OrderedDict()
         self._lock = threading.RLock()
@@ -182,21 +189,44 @@ class RowGroups(Indexed):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def get(self, i: int, epoch: int) -> Any:
+        if self._whole is not None:
+            return self._whole.get(i, 0)
         k = self._group_of(i)
         return self._group(k).get(i - self._start(k), 0)
 
     def take(self, rows: Rows, epoch: int) -> Any:
         self._index()
+        if self._whole is not None:
+            return self._whole.take(rows, 0)
         wanted = positions(rows)
         group = np.searchsorted(self._ends, wanted, side="right")
         kinds = np.unique(group)
         if not len(kinds):
             return self._group(0).take(np.empty(0, np.int64), 0)
+        if len(kinds) > 1 and not isinstance(rows, slice) and self._fits():
+            return self._together().take(rows, 0)
         places = [np.flatnonzero(group == k) for k in kinds]
         parts = [
             self._group(int(k)).take(wanted[p] - self._start(int(k)), 0) for k, p in zip(kinds, places, strict=True)
         ]
         return parts[0] if len(parts) == 1 else join(parts, places)
+
+    def _fits(self) -> bool:
+        """Whether all groups, and one table of them, take no more than `memory`, judging by the first."""
+        if self._all_fit is None:
+            first = self._group(0)
+            size = sum(_size(x) for x in first.leaves)
+            self._all_fit = 2 * size * self.length <= self.memory * max(1, first.length)
+        return self._all_fit
+
+    def _together(self) -> Columns:
+        with self._lock:
+            if self._whole is None:
+                parts = [self._group(k) for k in range(len(self._index()))]
+                everything = [p.take(slice(0, p.length), 0) for p in parts]
+                self._whole = Columns(join(everything))
+                self._kept.clear()
+            return self._whole
 
     def where(self, i: int, epoch: int) -> str:
         k = self._group_of(i)
@@ -231,10 +261,17 @@ class RowGroups(Indexed):
             raise ArgumentError(f"{path} has no column {missing[0]!r}; it has {', '.join(map(repr, have))}")
         columns = Columns(choose(columns_of(table), self.x, self.y))
         with self._lock:
-            self._kept[k] = columns, table.nbytes
+            self._kept[k] = columns, sum(_size(x) for x in columns.leaves)
             while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > self.memory:
                 self._kept.popitem(last=False)
         return columns
+
+
+def _size(column: Array) -> int:
+    """Bytes of a column, with what its objects hold."""
+    if column.dtype != object:
+        return column.nbytes
+    return column.nbytes + sum(v.nbytes + 100 if isinstance(v, np.ndarray) else 50 + len(v) for v in column)
 
 
 def read_csv(
@@ -258,20 +295,28 @@ def read_csv(
     # What may be mistyped is read as text when rows are to be left out: then the other cells of its row can go, too.
     asked = dict.fromkeys(kinds, arrow.string()) if on_error == "skip" else kinds
     tables: list[Any] = []
+
+    def read(path: str, threads: bool) -> Any:
+        # Without quotes in the file no cell has a line end in it, and blocks of it are parsed side by side.
+        quoted = not is_plain(path) or Blob(path).data.find(b'"') >= 0
+        with contextlib.nullcontext(path) if is_plain(path) else open_bytes(path) as file:
+            return csv.read_csv(
+                file,
+                read_options=csv.ReadOptions(use_threads=threads, column_names=header),
+                parse_options=csv.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=quoted, invalid_row_handler=None if threads else bad_row
+                ),
+                convert_options=csv.ConvertOptions(
+                    include_columns=None if names is None else list(names), column_types=asked
+                ),
+            )
+
     for path in files:
         try:
-            with contextlib.nullcontext(path) if is_plain(path) else open_bytes(path) as file:
-                table = csv.read_csv(
-                    file,
-                    # One thread: only then do errors know the row.
-                    read_options=csv.ReadOptions(use_threads=False, column_names=header),
-                    parse_options=csv.ParseOptions(
-                        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=bad_row
-                    ),
-                    convert_options=csv.ConvertOptions(
-                        include_columns=None if names is None else list(names), column_types=asked
-                    ),
-                )
+            try:
+                table = read(path, threads=True)
+            except arrow.ArrowInvalid:
+                table = read(path, threads=False)  # only one thread knows in which row the error is
         except arrow.ArrowKeyError as e:
             raise ArgumentError(f"{path}: {e}") from e
         except (arrow.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as e:

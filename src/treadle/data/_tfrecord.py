@@ -12,8 +12,9 @@ from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, DataError, TreadleError
 from treadle.core.spec import Spec
 from treadle.data import _protobuf as protobuf
-from treadle.data._columns import Array
-from treadle.data._files import BAD, Blob, RecordFiles, extra
+from treadle.data._columns import Array, Rows, collate, join, positions
+from treadle.data._files import BAD, Blob, Growing, RecordFiles, Residence, extra, residence
+from treadle.data._layouts import Layout, Layouts, texts
 
 _HEAD = struct.Struct("<QI")
 
@@ -21,7 +22,12 @@ _HEAD = struct.Struct("<QI")
 def masked_crc(data: bytes) -> int:
     """The checksum of a record: CRC-32C, rotated and shifted."""
     crc: int = extra("crc32c", "TFRecord files").crc32c(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+_MASK = 0xA282EAD8
+_RUN, _RUN_BYTES = 4096, 1 << 24  # records, and bytes, in which heads are compared at once
+_FEW = 4  # records of one size, below which each is parsed by itself
 
 
 class TFRecordFiles(RecordFiles):
@@ -29,24 +35,108 @@ class TFRecordFiles(RecordFiles):
 
     def __init__(self, files: list[str], kind: str, features: Mapping[str, Any] | None) -> None:
         super().__init__(files, "from_tfrecord")
-        self.kind = kind
+        self.kind, self.columnar = kind, kind == "example"
         self.features = None if features is None else {k: _wanted(k, v) for k, v in features.items()}
+        self._layouts = Layouts()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_layouts"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _layouts=Layouts())
 
     def scan(self, blob: Blob) -> tuple[Array, Array]:
         data, at, end = blob.data, 0, len(blob)
-        starts, stops = [], []
+        starts, stops = Growing(), Growing()
+        last, seen = -1, 0
         while at < end:
-            starts.append(at)
+            starts.add(at)
             if at + 12 > end:
-                stops.append(BAD)
+                stops.add(BAD)
                 break
             size, crc = _HEAD.unpack_from(data, at)
             whole = crc == masked_crc(bytes(data[at : at + 8])) and at + 16 + size <= end
-            stops.append(at + 16 + size if whole else BAD)
+            stops.add(at + 16 + size if whole else BAD)
             if not whole:
                 break  # where the next one begins cannot be known
-            at += 16 + size
-        return np.array(starts, np.int64), np.array(stops, np.int64)
+            step = size + 16
+            if size == last:  # maybe many of one size: their heads are alike, byte by byte
+                count = _alike(data, at, step, end)
+                starts.extend(np.arange(at + step, at + step * count, step))
+                stops.extend(np.arange(at + 2 * step, at + step * count + 1, step))
+                at += step * (count - 1)
+            at, last = at + step, size
+            residence.read(data, min(at - seen, Residence.READ * 64), 0)
+            seen = at
+        return starts.array(), stops.array()
+
+    def take(self, rows: Rows, epoch: int) -> Any:
+        places = positions(rows)
+        if self.kind != "example" or len(places) < _FEW:
+            return super().take(rows, epoch)
+        spans = self.spans()
+        file, record = self._places(places)
+        starts, stops = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
+        for k in np.unique(file):
+            here = file == k
+            starts[here], stops[here] = (v[record[here]] for v in spans[k])
+        sizes = stops - starts
+        parts: list[Any] = []
+        found: list[Array] = []
+        alone: list[Array] = []
+        for size in np.unique(sizes):
+            same = np.flatnonzero(sizes == size)
+            good = self._alike(file[same], starts[same], int(size)) if len(same) >= _FEW and size > 0 else None
+            if good is None:
+                alone.append(same)
+                continue
+            parts.append(good[0])
+            found.append(same[good[1]])
+            alone.append(same[~good[1]])
+        rest = np.concatenate(alone)
+        if len(parts) == 1 and len(found[0]) == len(places):
+            return parts[0]
+        if len(rest):  # also what is damaged: here the error is raised that says so
+            parts.append(collate([self.get(int(i), epoch) for i in places[rest]], ragged=True))
+            found.append(rest)
+        return join(parts, found)
+
+    def _alike(self, file: Array, starts: Array, size: int) -> tuple[Any, Array] | None:
+        """Columns of the records of one size that share a layout, and which these are."""
+        crc32c = extra("crc32c", "TFRecord files").crc32c
+        data: dict[int, Any] = {}
+        for k, count in zip(*np.unique(file, return_counts=True), strict=True):
+            data[int(k)] = self.blobs[k].data
+            residence.read(data[int(k)], size * int(count), int(count))
+        raw = [data[k][s : s + size] for k, s in zip(file.tolist(), starts.tolist(), strict=True)]
+        layout = self._layouts.of(bytes(raw[0][12:-4]))
+        if layout is None:
+            return None
+        records = np.frombuffer(b"".join(raw), np.uint8).reshape(len(raw), size)
+        crc = np.array([crc32c(memoryview(r)[12:-4]) for r in raw], np.uint64)
+        masked = ((crc >> np.uint64(15) | crc << np.uint64(17)) + np.uint64(_MASK)) & np.uint64(0xFFFFFFFF)
+        good = masked == np.ascontiguousarray(records[:, -4:]).view("<u4")[:, 0]
+        good &= layout.has(records[:, 12:-4])
+        if good.sum() < _FEW:
+            return None
+        records = records[:, 12:-4] if good.all() else records[good, 12:-4]
+        try:
+            columns = self._columns(layout, records)
+        except (ValueError, UnicodeDecodeError):
+            return None
+        return None if columns is None else (columns, good)
+
+    def _columns(self, layout: Layout, records: Array) -> dict[str, Any] | None:
+        """The features that are wanted, as `_fit` makes them of one record; None where it has to do so."""
+        wanted = dict.fromkeys(sorted(layout.fields)) if self.features is None else self.features
+        columns: dict[str, Any] = {}
+        for name, spec in wanted.items():
+            if name not in layout.fields:
+                return None
+            columns[name] = _fit_all(*layout.values(name, records), spec)
+            if columns[name] is None:
+                return None
+        return columns
 
     def parse(self, blob: Blob, start: int, stop: int) -> Any:
         if stop == BAD:
@@ -73,8 +163,38 @@ class TFRecordFiles(RecordFiles):
 
     def _named(self, found: dict[str, Any]) -> dict[str, Any]:
         if self.features is None:
-            return found
+            return dict(sorted(found.items()))  # a map's entries have no order
         return {k: _fit(k, found.get(k), spec) for k, spec in self.features.items()}
+
+
+def _alike(data: Any, at: int, step: int, end: int) -> int:
+    """How many records from `at` on have the same head."""
+    count = max(1, min((end - at) // step, _RUN, _RUN_BYTES // step))
+    heads = np.frombuffer(data, np.uint8, count * step, at).reshape(count, step)[:, :12]
+    other = np.flatnonzero((heads != heads[0]).any(axis=1))
+    return int(other[0]) if len(other) else count
+
+
+def _fit_all(kind: str, values: Array, spec: Any) -> Array | None:
+    """What `_fit` makes of one record's feature, of many records `[n, count]`; None where it would raise, or differ."""
+    n = len(values)
+    wants = spec if isinstance(spec, str) else spec[0] if isinstance(spec, list) else None
+    if kind == "text":
+        if wants in ("str", "bytes") and isinstance(spec, str):
+            return texts(values, wants == "str")
+        if not isinstance(spec, Spec) or not spec.shape:
+            return None
+        values = np.ascontiguousarray(values).view(spec.dtype.numpy)
+    elif isinstance(wants, str):
+        return None
+    if spec is None:
+        return values
+    if isinstance(spec, list):
+        return values.astype(spec[0].numpy, copy=False)
+    shape = tuple(size if isinstance(size, int) else -1 for size in spec.shape)
+    if -1 in shape and values.shape[1] == 0:
+        return None
+    return values.reshape(n, *shape).astype(spec.dtype.numpy, copy=False)
 
 
 def _wanted(name: str, spec: Any) -> Any:

@@ -51,7 +51,7 @@ class IndexedWork(Work):
 
     def elements(self, task: tuple[Any, ...]) -> Iterator[Any]:
         epoch, start, stop = task
-        return (self.node.get(i, epoch) for i in range(start, stop))
+        return self.node.elements(start, stop, epoch)
 
     def describe(self, task: tuple[Any, ...]) -> str:
         return _span(task[1], task[2]) + f" of step {self.node.number}, {self.node.describe()}"

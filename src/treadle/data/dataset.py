@@ -14,7 +14,8 @@ import numpy as np
 from treadle.core.errors import ArgumentError, DataError, OutOfRangeError, TreadleError
 from treadle.data import _indexed as indexed
 from treadle.data import _streams as streams
-from treadle.data._columns import Rows, dense, leaf_at
+from treadle.data._buckets import Buckets, IndexedBucket, Length, StreamBucket, can_index
+from treadle.data._columns import Rows, dense
 from treadle.data._nodes import Indexed, Node, Reader, chain, show_call
 from treadle.data._padding import Padding
 from treadle.data._parallel import Parallel, ParallelMaps, Prefetch
@@ -285,8 +286,11 @@ class Dataset:
         self, bounds: Sequence[int], size: int | Sequence[int], *,
         length: Callable[[Any], int] | str | int | None = None, pad: Any = 0,
         ragged: Sequence[str | int] | None = None, longer: str = "error", drop_last: bool = False,
-    ) -> Dataset:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """Batches of similar lengths, each padded to its bucket's bound: as many different lengths as there are bounds.
+
+        Of sequences in memory, shuffled or not, the batches have a length and can be had in any order; otherwise it is a
+        stream, which holds elements back until a batch is full.
 
         Args:
             bounds: greatest lengths, increasing: [16, 32, 64].
@@ -304,14 +308,17 @@ class Dataset:
             raise ArgumentError(f"bucket_by_length(bounds={list(bounds)}): lengths in increasing order")
         if longer not in ("error", "drop", "pad"):
             raise ArgumentError(f'longer={longer!r}: "error", "drop" or "pad"')
-        buckets = len(limits) + (longer == "pad")
-        sizes = [_count("bucket_by_length", s) for s in ([size] * buckets if isinstance(size, int) else size)]
-        if len(sizes) != buckets:
-            raise ArgumentError(f"bucket_by_length: {len(sizes)} sizes for {buckets} buckets")
+        count = len(limits) + (longer == "pad")
+        sizes = [_count("bucket_by_length", s) for s in ([size] * count if isinstance(size, int) else size)]
+        if len(sizes) != count:
+            raise ArgumentError(f"bucket_by_length: {len(sizes)} sizes for {count} buckets")
         measure = length if callable(length) else Length(length)
         shown = show_call("bucket_by_length", limits, size, longer=None if longer == "error" else longer)
-        padding = Padding(pad, None, None, ragged)
-        return Dataset(streams.Bucket(self._node, limits, sizes, measure, padding, longer, drop_last, shown))
+        buckets = Buckets(limits, sizes, measure, Padding(pad, None, None, ragged), longer, drop_last, shown)
+        inner = self._inner
+        if isinstance(inner, Indexed) and can_index(inner):
+            return self._then(IndexedBucket(inner, buckets))
+        return Dataset(StreamBucket(self._node, buckets))
 
     def window(self: _Self, size: int, *, stride: int = 1) -> _Self:
         """Overlapping runs of `size` consecutive elements, one from every `stride`-th element on.
@@ -590,16 +597,6 @@ class Pass:
         if not self.ended:
             self.ended = True
             self.reader.close()
-
-
-class Length:
-    """The length of one leaf of an element."""
-
-    def __init__(self, path: str | int | None) -> None:
-        self.path = path
-
-    def __call__(self, element: Any) -> int:
-        return len(element if self.path is None else leaf_at(element, self.path, "length"))
 
 
 def zip_datasets(*datasets: Dataset) -> Any:

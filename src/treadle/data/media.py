@@ -10,25 +10,27 @@ from typing import Any
 import numpy as np
 
 from treadle.core.errors import ArgumentError, ShapeError
-from treadle.data._files import Paths, class_folders, extra, find, with_errors
+from treadle.data._files import Paths, class_folders, extra, find, is_folder, with_errors
 from treadle.data._media import IMAGES, AudioFiles, ImageFiles
 from treadle.data.dataset import IndexedDataset
 
 
 def from_images(
-    paths: Paths, labels: Any = None, *, mode: str = "RGB", size: tuple[int, int] | None = None, on_error: str = "raise"
-) -> IndexedDataset:
+    paths: Paths, labels: Any = None, *, folder: str | PathLike[str] | None = None, mode: str = "RGB",
+    size: tuple[int, int] | None = None, on_error: str = "raise",
+) -> IndexedDataset:  # fmt: skip
     """Pictures as uint8 `[height, width, channels]`, or `(picture, label)`.
 
     Args:
-        paths: a folder, with all pictures below it (those in sub-folders get the sub-folder's number as label); or a
-            name, glob, URL, or list of them, such as a table's column.
-        labels: one for each file.
+        paths: a folder or its URL, with all pictures below it (those in sub-folders get the sub-folder's number as
+            label); or a name, glob, URL, or list of them, such as a table's column.
+        labels: one for each file; of texts, elements get the number of each in `ds.classes`.
+        folder: where the files of such a list are, if their names do not say it.
         mode: "RGB", "L" (grey) or "RGBA"; pictures of other modes are converted.
         size: (height, width) to which each is resized (bilinear); JPEGs are decoded at the scale that suits it.
         on_error: "raise", or "skip": leave out what is no picture; `skipped` counts it.
 
-    Returns: with sub-folders, `ds.classes` are their names, sorted.
+    Returns: with sub-folders or texts as labels, `ds.classes` are their names, sorted.
 
     Raises:
         DataError: no files; when it is read, one that is no picture, by its name.
@@ -41,23 +43,27 @@ def from_images(
     >>> ds = td.data.from_images("pets")
     >>> ds.classes, ds.spec
     (('cat', 'dog'), (u8[3,4,3], i64[]))
+    >>> table = {"file": ["dog/1.png", "cat/1.png"], "kind": ["dog", "cat"]}
+    >>> [label for _, label in td.data.from_images(table["file"], table["kind"], folder="pets")]
+    [np.int64(1), np.int64(0)]
     """
     extra("PIL.Image", "from_images")
     if mode not in ("RGB", "L", "RGBA"):
         raise ArgumentError(f'from_images(mode={mode!r}): "RGB", "L" or "RGBA"')
-    files, found, classes = _files(paths, labels, IMAGES, "from_images")
+    files, found, classes = _files(paths, labels, folder, IMAGES, "from_images")
     return _dataset(ImageFiles(files, found, mode, size), classes, on_error, "from_images")
 
 
 def from_audio(
-    paths: Paths, labels: Any = None, *, rate: int | None = None, mono: bool = True, on_error: str = "raise"
-) -> IndexedDataset:
+    paths: Paths, labels: Any = None, *, folder: str | PathLike[str] | None = None, rate: int | None = None,
+    mono: bool = True, on_error: str = "raise",
+) -> IndexedDataset:  # fmt: skip
     """Sound of WAVE files (PCM or float) as float32 in -1..1, `[time]`, or `(sound, label)`.
 
     Args:
         rate: samples a second that each file must have; None: any.
         mono: the mean of the channels; else `[time, channels]`.
-        paths, labels, on_error: as for `from_images`.
+        paths, labels, folder, on_error: as for `from_images`.
 
     Raises:
         DataError: no files; when it is read, one that is no WAVE file, is cut short or has another rate, by its name.
@@ -69,22 +75,31 @@ def from_audio(
     >>> td.data.from_audio("tone.wav")[0]
     array([ 0. ,  0.5, -1. ], dtype=float32)
     """
-    files, found, classes = _files(paths, labels, (".wav",), "from_audio")
+    files, found, classes = _files(paths, labels, folder, (".wav",), "from_audio")
     return _dataset(AudioFiles(files, found, rate, mono), classes, on_error, "from_audio")
 
 
-def _files(paths: Paths, labels: Any, suffixes: Sequence[str], what: str) -> tuple[list[str], Any, tuple[str, ...]]:
+def _files(
+    paths: Paths, labels: Any, folder: str | PathLike[str] | None, suffixes: Sequence[str], what: str
+) -> tuple[list[str], Any, tuple[str, ...]]:
     """Files, labels, and the classes' names."""
-    if isinstance(paths, str | PathLike) and os.path.isdir(paths):
+    if folder is not None:
+        given = [paths] if isinstance(paths, str | PathLike) else list(paths)
+        paths = [f"{os.fspath(folder)}/{os.fspath(p)}" for p in given]
+    if isinstance(paths, str | PathLike) and is_folder(paths):
         files, names = class_folders(paths, suffixes, what)
         if labels is None and any(names):
-            classes = tuple(sorted(set(names)))
-            return files, np.array([classes.index(n) for n in names]), classes
+            labels = names
     else:
         files = find([str(p) for p in paths] if not isinstance(paths, str | PathLike) else paths, what)
-    if labels is not None and len(labels) != len(files):
+    if labels is None:
+        return files, None, ()
+    if len(labels) != len(files):
         raise ShapeError(f"{what}: {len(files)} files and {len(labels)} labels; one for each file is needed")
-    return files, None if labels is None else np.asarray(labels), ()
+    if all(isinstance(label, str) for label in labels):
+        classes, numbers = np.unique(np.array(list(labels)), return_inverse=True)
+        return files, numbers, tuple(classes.tolist())
+    return files, np.asarray(labels), ()
 
 
 def _dataset(node: Any, classes: tuple[str, ...], on_error: str, what: str) -> IndexedDataset:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
-
 from treadle.core.errors import ArgumentError
 from treadle.data._files import Paths, extra, find
 from treadle.data._indexed import Concatenate
@@ -15,7 +13,8 @@ def from_numpy_files(paths: Paths | None = None, /, **named: Paths) -> IndexedDa
     """Rows of .npy files, which are mapped into memory: only what is asked for is read.
 
     Args:
-        paths: a name, glob or list: files one after another.
+        paths: a name, glob, URL (fsspec), or list: files one after another. Those that are remote or compressed are read
+            whole, into memory.
         named: the same for each leaf of the elements; the k-th files of all belong together.
 
     Raises:
@@ -39,10 +38,11 @@ def from_numpy_files(paths: Paths | None = None, /, **named: Paths) -> IndexedDa
     return IndexedDataset(nodes[0] if len(nodes) == 1 else Concatenate(nodes))
 
 
-def from_hdf5(path: str | PathLike[str], name: str | None = None, /, **named: str) -> IndexedDataset:
-    """Rows of datasets in an HDF5 file; only what is asked for is read.
+def from_hdf5(paths: Paths, name: str | None = None, /, **named: str) -> IndexedDataset:
+    """Rows of datasets in HDF5 files; only what is asked for is read.
 
     Args:
+        paths: a name, glob, URL (fsspec), or list of them: files one after another, with the same datasets.
         name: the path of one dataset in the file.
         named: the paths of several, by the elements' leaves: `from_hdf5("d.h5", x="images", y="labels")`.
 
@@ -60,5 +60,5 @@ def from_hdf5(path: str | PathLike[str], name: str | None = None, /, **named: st
     extra("h5py", "from_hdf5")
     if (name is None) == (not named):
         raise ArgumentError('from_hdf5 takes one dataset or named ones: from_hdf5(path, x="images", y="labels")')
-    (file,) = find(path, "from_hdf5")[:1]
-    return IndexedDataset(HDF5(file, {"": name} if name is not None else named))
+    nodes = [HDF5(file, {"": name} if name is not None else named) for file in find(paths, "from_hdf5")]
+    return IndexedDataset(nodes[0] if len(nodes) == 1 else Concatenate(nodes))

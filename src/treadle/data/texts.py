@@ -67,14 +67,16 @@ class Vocabulary(Module):
 
         Returns: the layer itself.
         """
-        counts: Counter[str] = Counter()
-        for chunk in chunks_of(data, path, "Vocabulary"):
-            counts.update(_texts(chunk))
+        self.learn(text for chunk in chunks_of(data, path, "Vocabulary") for text in texts_of(chunk))
+        return self
+
+    def learn(self, tokens: Iterable[str]) -> None:
+        """Learn the list from tokens, one after the other."""
+        counts = Counter(tokens)
         counts.pop("", None)
         # Of equal frequency, in the order of the alphabet: the list does not depend on the data's order.
         kept = sorted((t for t, n in counts.items() if n >= self.at_least), key=lambda t: (-counts[t], t))
         self._keep(kept[: self.limit])
-        return self
 
     def _keep(self, tokens: list[str]) -> None:
         bad = next((t for t in tokens if not isinstance(t, str) or "\0" in t or t == ""), None)
@@ -178,12 +180,12 @@ def _over(values: Any, function: Any, dtype: Any) -> Array:
     return np.array([function(v) for v in array.ravel().tolist()], dtype).reshape(array.shape)
 
 
-def _texts(values: Any) -> Iterable[str]:
+def texts_of(values: Any) -> Iterable[str]:
     """All texts of nested lists and arrays."""
     for value in [values] if isinstance(values, str) else np.asarray(values, object).ravel():
         if isinstance(value, str):
             yield value
         elif isinstance(value, np.ndarray | list):
-            yield from _texts(value)
+            yield from texts_of(value)
         else:
             raise ArgumentError(f"Vocabulary takes texts, and there is {value!r}")

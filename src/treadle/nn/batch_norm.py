@@ -14,6 +14,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn import initializers
 from treadle.nn.calls import is_training
 from treadle.nn.initializers import InitializerLike
+from treadle.nn.masking import sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.precision import result_type
 from treadle.nn.widening import widened
@@ -39,7 +40,8 @@ class BatchNormalization(Module):
         input_size: number of channels, to make the parameters at once.
         dtype: of all four.
 
-    A call takes `mask` (bool, the shape of x without the channels, or its first axes): what is False does not count.
+    A call takes `mask` (bool, the shape of x without the channels, or its first axes): what is False does not count; or
+    `lengths` (integers `[batch]`) of padded sequences `[batch, time, …]`.
 
     Raises (at a call):
         ShapeError: other channels than at the first call, a mask of another shape.
@@ -97,8 +99,10 @@ class BatchNormalization(Module):
         self.moving_mean = State(initializers.parameter(self.moving_mean_initializer, shape, self.dtype))
         self.moving_variance = State(initializers.parameter(self.moving_variance_initializer, shape, self.dtype))
 
-    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         axis = normalize_axis(self.axis, x.ndim)
+        if lengths is not None:
+            mask = sequence_mask(x, mask, lengths, time_axis=2 if axis == 1 else 1)
         check_channels(x, axis, self.moving_mean.shape[0])
         shape = tuple(self.moving_mean.shape[0] if a == axis else 1 for a in range(x.ndim))
         wide = widened(x)

@@ -30,6 +30,13 @@ class Context:
         step: steps done since the beginning of the run.
         loss: of the step that was just done.
         logs: means over the epoch so far; in `on_epoch_end` the epoch's row of the history, which may be added to.
+        data: the batch of the step that was just done, as tensors.
+        example: a batch that stays the same through the run: of the validation data if they are arrays, else the first
+            one of the training data.
+        loss_function: `fit`'s `loss`; None with a `step` of your own.
+        step_function, step_arguments: the function that does a step (`td.compile`d unless `compile=False`), and its
+            arguments for the first batch.
+        settings: plain arguments of `fit`: epochs, batch_size, seed.
     """
 
     model: Stateful
@@ -44,6 +51,12 @@ class Context:
     logs: dict[str, Any] = field(default_factory=dict)
     tell: Callable[[str], None] = print
     stopping: str = ""
+    data: Any = None
+    example: Any = None
+    loss_function: Callable[..., Any] | None = None
+    step_function: Callable[..., Any] | None = None
+    step_arguments: tuple[Any, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def stop(self, reason: str = "a callback asked for it") -> None:
         """End the run after this step (from `on_batch_end`) or epoch."""

@@ -21,6 +21,7 @@ from treadle.core.registry import array_namespace
 from treadle.core.spec import show_shape
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
+from treadle.data.segments import Segment
 from treadle.train._words import count
 
 Array = np.ndarray[Any, Any]
@@ -161,6 +162,8 @@ def unpack(batch: Any) -> tuple[Any, Any, Any]:
     Raises:
         ArgumentError: it is neither.
     """
+    if isinstance(batch, Segment):
+        return batch.x, batch.y, batch.weights
     if isinstance(batch, dict) and {"x", "y"} <= set(batch) <= {"x", "y", "weights"}:
         return batch["x"], batch["y"], batch.get("weights")
     if isinstance(batch, tuple | list) and len(batch) in (2, 3):

@@ -10,11 +10,15 @@ import numpy as np
 
 from treadle.core import trees
 from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.padded import Padded
 from treadle.core.registry import array_namespace
+from treadle.data.segments import Segment
 from treadle.train._building import build_from, call_model, require_model
 from treadle.train._words import refuse_unknown
 from treadle.train.data import Source, as_source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.metrics import Mean, Metric, as_metrics
+from treadle.train.metrics.base import both
+from treadle.train.segments import begin, segmented
 from treadle.train.steps import Compile, as_loss, check_compile, evaluation_step, own_step
 
 
@@ -27,6 +31,7 @@ def evaluate(
     batch_size: int = 32,
     step: Callable[..., Any] | None = None,
     compile: Compile = True,
+    tbptt: int | None = None,
     **unknown: Any,
 ) -> dict[str, Any]:
     """The loss and metrics of a model over a data set, without training.
@@ -38,6 +43,7 @@ def evaluate(
         batch_size: rows at a time, when data is arrays.
         step: instead of loss and metrics: a function (model, batch) → dict of scalars, averaged over examples.
         compile: as for `fit`.
+        tbptt: steps of a segment, as for `fit`: for models whose layers keep their state.
 
     Returns: "loss" and each metric by its name.
 
@@ -54,7 +60,7 @@ def evaluate(
     measures = as_metrics(metrics)
     if loss is None and not measures and step is None:
         raise ArgumentError('td.evaluate needs a loss= ("mse") or metrics= (["accuracy"])')
-    source = as_source(data, batch_size=batch_size, shuffle=False, seed=0)
+    source = segmented(as_source(data, batch_size=batch_size, shuffle=False, seed=0), tbptt, model)
     if step is None:
         check_compile(compile, ("x", "y", "weights"))
     else:
@@ -75,9 +81,10 @@ def measure(
             build_from(model, as_tensors(unpack(batch)[0]))
             empty, floating = False, float_of(model)
         x, y, weights = (as_tensors(part, floating) for part in unpack(batch))
+        begin(model, batch)
         out = run(model, x, y, weights)
         if loss is not None:
-            mean.update([float(out["loss"])], weights=[loss_weight(y, weights)])
+            mean.update([float(out["loss"])], weights=[loss_weight(y, weights, batch)])
         for metric in metrics:
             metric.update(out["prediction"], y, weights)
     if empty:
@@ -97,8 +104,13 @@ def measure_with_step(model: Any, source: Source, step: Callable[..., Any]) -> d
     return {name: m.result() for name, m in means.items()}
 
 
-def loss_weight(target: Any, weights: Any) -> float:
-    """How much a batch's mean loss counts: its examples, or the sum of their weights, by which losses divide."""
+def loss_weight(target: Any, weights: Any, batch: Any = None) -> float:
+    """How much a batch's mean loss counts: its examples, the real steps of padded targets, or the sum of their weights."""
+    if isinstance(target, Padded):
+        mask = np.asarray(target.mask)
+        return float(mask.sum() if weights is None else both(mask, weights).astype(np.float64).sum())
+    if isinstance(batch, Segment) and weights is None:
+        return float(np.prod(trees.leaves(target)[0].shape[:2]))  # segments differ in their steps
     return float(batch_rows(target)) if weights is None else float(np.asarray(weights, np.float64).sum())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
+from treadle.core import registry
 from treadle.core.errors import ArgumentError
 from treadle.train._building import require_model
 from treadle.train._words import refuse_unknown
@@ -17,6 +18,7 @@ from treadle.train.history import History
 from treadle.train.loop import Run, Settings
 from treadle.train.metrics import as_metrics
 from treadle.train.progress import make_progress
+from treadle.train.segments import segmented
 from treadle.train.steps import (
     PRECISIONS,
     Compile,
@@ -48,9 +50,11 @@ def fit(
     shuffle: bool = True,
     verbose: Any = None,
     checkpoint: Checkpoint | str | PathLike[str] | None = None,
+    board: Any = None,
     resume: bool = True,
     compile: Compile = True,
     nan: str = "stop",
+    tbptt: int | None = None,
     step: Callable[..., Any] | None = None,
     validation_step: Callable[..., Any] | None = None,
     precision: str = "float32",
@@ -78,6 +82,8 @@ def fit(
         shuffle: a new order each epoch: a pure function of (seed, epoch). Arrays only.
         verbose: None: a progress bar on a terminal, lines elsewhere; "bar", "lines"; False: nothing.
         checkpoint: a folder, or a `td.train.Checkpoint`, which says when to save.
+        board: a folder for runs, "runs", to log this one in for TensorBoard (`treadle board runs` shows it); or a
+            `td.board.Log`, which says what and how often.
         resume: go on from the newest complete checkpoint, if there is one: bit by bit as if the run had not stopped.
             Batches of an iterable that were already used are read and skipped, unless it has `state()` and
             `restore(state)`.
@@ -86,6 +92,10 @@ def fit(
             td.compile's `dynamic=`, for x, y and weights.
         nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
             "ignore" goes on.
+        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are cut into
+            segments of so many steps. Each segment is a step of training; the layers made with `stateful=True` carry their
+            state from one to the next, and the gradient ends where the segment begins. Each batch begins anew. (Data that is
+            cut already: `td.data.SegmentedSequences`.)
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
             model. For metrics, it also returns "prediction" and "target".
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.
@@ -136,6 +146,8 @@ def fit(
             "Pass something that can be iterated over again, or a function epoch → iterable"
         )
     source, validation = _validation(source, validation_data, validation_split, batch_size)
+    source = segmented(source, tbptt, model)
+    validation = None if validation is None else segmented(validation, tbptt, model)
     progress = make_progress(verbose)
     if precision != "float32":
         say_once_what_precision_costs(progress.tell)
@@ -159,7 +171,7 @@ def fit(
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),
         metrics=measures,
-        callbacks=[as_callback(c) for c in callbacks],
+        callbacks=[as_callback(c) for c in callbacks] + ([] if board is None else [registry.board_log(board)]),
         progress=progress,
         settings=settings,
     ).run()

@@ -18,13 +18,14 @@ from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
 from treadle.train.checkpoints import Checkpoint, Saved
-from treadle.train.data import Source, as_tensors, batch_rows, float_of, peek, unpack
+from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, peek, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
 from treadle.train.history import History
 from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
+from treadle.train.segments import Segments, begin
 from treadle.train.steps import Compile, evaluation_step
 
 
@@ -69,10 +70,7 @@ class Run:
         if first is None:
             raise ArgumentError("the data gave no batches")
         self._build(first)
-        self.context = Context(
-            self.model, self.optimizer, self.history, self.settings.epochs,
-            batches=self.source.count(), tell=self.progress.tell,
-        )  # fmt: skip
+        self.context = self._context(first)
         try:
             with watched(self.progress.tell) as interrupt:
                 self._begin()
@@ -88,6 +86,23 @@ class Run:
         return self.history
 
     # before the first step
+
+    def _context(self, first: Any) -> Context:
+        batch = as_tensors(first, self.floating)
+        s = self.settings
+        return Context(
+            self.model,
+            self.optimizer,
+            self.history,
+            s.epochs,
+            batches=self.source.count(),
+            tell=self.progress.tell,
+            example=next(self.validation.batches(0, 0)) if isinstance(self.validation, Arrays) else first,
+            loss_function=self.loss,
+            step_function=self.step,
+            step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
+            settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
+        )
 
     def _build(self, batch: Any) -> None:
         """Make all parameters and moments, so that what follows can be saved and put back."""
@@ -116,6 +131,11 @@ class Run:
             self.progress.tell(f"Resuming from {found[0]}: epoch {self.epoch + 1}, batch {self.batch + 1}.")
         self._place()
         self._call("on_train_begin")
+        if isinstance(self.source, Segments):
+            steps = self.source.steps
+            self.progress.tell(
+                f"Segments of {steps} steps; the state goes on from one to the next, the gradient does not."
+            )
         if found is None:
             self._save()
 
@@ -138,7 +158,9 @@ class Run:
         for raw in self._batches(self.epoch, self.batch):
             self._place()
             self._call("on_batch_begin")
-            self._one_step(as_tensors(raw, self.floating))
+            begin(self.model, raw)
+            self.context.data = as_tensors(raw, self.floating)
+            self._one_step(self.context.data)
             self.batch += 1
             self._call("on_batch_end")
             self.progress.step(self.context.logs)
@@ -173,7 +195,7 @@ class Run:
         if self.own_step:
             self._gather(values, float(batch_rows(batch)))
         else:
-            self._gather(values, loss_weight(y, weights))
+            self._gather(values, loss_weight(y, weights, batch))
             for metric in self.metrics:
                 metric.update(out["prediction"], y, weights)
 

@@ -1,5 +1,6 @@
 """What can be done to a graph: derivatives forward and reverse, batching, compiling, derivatives of the user's own."""
 
+from treadle.transforms.associative import associative_scan
 from treadle.transforms.batching import vmap
 from treadle.transforms.compiling import RetraceWarning, compile, compile_count, eval_shape, graph
 from treadle.transforms.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
@@ -13,6 +14,7 @@ __all__ = [
     "Profile",
     "RetraceWarning",
     "UnrolledWarning",
+    "associative_scan",
     "checkpoint",
     "compile",
     "compile_count",

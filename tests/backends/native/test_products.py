@@ -88,3 +88,30 @@ def test_convolutions(gradient, data):
     except ShapeError:
         assume(False)
     agree(td.grad(loss, argnums=(0, 1)) if gradient else forward, dtype, *given_arrays)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool", "bfloat16", "float16", "int16"])
+@pytest.mark.parametrize("shape", [(17, 33), (64, 64), (100, 9), (8, 8), (3, 40, 50), (31, 16, 16), (130, 784)])
+def test_transposing_copies(shape: tuple[int, ...], dtype: str) -> None:
+    x = td.asarray(np.random.default_rng(0).integers(-100, 100, shape)).astype(getattr(td, dtype))
+    turned = td.compile(td.matrix_transpose)
+    assert "in tiles of" in turned.explain(x).kernels[0].text
+    expected = np.swapaxes(np.asarray(x.astype(td.float32)), -1, -2)
+    np.testing.assert_array_equal(np.asarray(turned(x).astype(td.float32)), expected)
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(128, 1024, 784), (100, 1000, 33), (64, 70, 90), (37, 129, 65), (300, 2048, 96)]
+)
+@pytest.mark.parametrize("turned", ["x", "y", "both", "neither"])
+def test_products_whose_operands_are_copied(m: int, k: int, n: int, turned: str) -> None:
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((k, m) if turned in ("x", "both") else (m, k))
+    b = rng.standard_normal((n, k) if turned in ("y", "both") else (k, n))
+
+    def product(a, b):
+        a = a.T if turned in ("x", "both") else a
+        return a @ (b.T if turned in ("y", "both") else b)
+
+    made = td.compile(product)(td.asarray(a), td.asarray(b))
+    np.testing.assert_allclose(np.asarray(made), product(a, b), rtol=1e-10, atol=1e-11)

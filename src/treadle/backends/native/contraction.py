@@ -26,12 +26,15 @@ STREAMS = 8  # the same for a matrix and a vector: rows that are read side by si
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
 FEW = 4  # tiles below which copying y takes longer than what reading the copy saves
+MANY = 256  # rows from which on any y is copied, so that its vectors lie on lines' borders
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
+STRETCH = 32  # columns of a panel from which on a row of it fills lines of the cache by itself
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
 READ = 30  # operations that take as long as reading an element, where each is used once
+ROW, VECTOR = 0.16, 0.1  # cycles that an element of x and a vector of y cost beyond their multiply-adds, as measured
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -74,6 +77,19 @@ class Schedule:
     @property
     def tiles(self) -> int:
         return -(-self.tile.extent // self.height)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether y's panel is larger than the first cache, so that its vectors had better be asked for early."""
+        if self.height == 1 or not self.inner or self.inner[-1].extent < 16:
+            return False
+        panel = prod(a.extent for a in self.inner) * self.width * self.product.y.dtype.numpy.itemsize
+        return panel > host().l1 // 2
+
+    @property
+    def fetches_output(self) -> bool:
+        """Whether the output is larger than the first cache, so that a tile's place in it is to be asked for early."""
+        return self.height > 1 and self.product.out.bytes > host().l1 // 2
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -123,7 +139,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     columns = prod(a.extent for a in product.columns)
     packs = []
     far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
-    padded = lane.y != 1 or far
+    padded = lane.y != 1 or far or (rows >= MANY and lane.extent > lanes)
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
         if lane.y != 1 and rows <= 2:
@@ -243,8 +259,9 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
     def time(height: int, wide: int) -> float:
         def one(h: int, w: int) -> float:
-            # cycles: multiply-adds; loads; their latency; bringing y's vectors from the second level of the cache
-            return max(h * w / 2, (h + w) / 2, 4.0, 1.7 * w)
+            # cycles: multiply-adds, and what each operand adds to them; loads; the latency of a sum;
+            # bringing y's vectors from the second level of the cache
+            return max(h * w / 2 + ROW * h + VECTOR * w, (h + w) / 2, 4.0, 1.7 * w)
 
         whole_rows, rest_rows = divmod(rows, height)
         whole, rest = divmod(vectors, wide)
@@ -288,14 +305,22 @@ def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, .
         axis = outer.pop()
         total *= axis.extent
         inner.insert(0, axis)
-    if not inner and outer:
+    if outer and 2 * total <= most:
         axis = outer.pop()
-        block = next((b for b in range(most, most // 2, -1) if axis.extent % b == 0), None)
-        if block is None:
-            return tuple(outer), (axis,)  # prime-like lengths are summed in one go
-        inner = [replace(axis, extent=block)]
-        outer.append(Axis(axis.extent // block, axis.x * block, axis.y * block, 0))
+        block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
+        if block > 1:
+            inner.insert(0, replace(axis, extent=block))
+            axis = Axis(axis.extent // block, axis.x * block, axis.y * block, 0)
+        if block > 1 or inner:
+            outer.append(axis)
+        else:
+            inner = [axis]  # prime-like lengths are summed in one go
     return tuple(outer), tuple(inner)
+
+
+def _chunk(summed: int) -> int:
+    """How many sums of one narrow panel are written in a row, so that whole lines of the cache are complete."""
+    return next((n for n in (16, 12, 8, 10, 14, 20, 24, 32) if summed % n == 0), 1)
 
 
 def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
@@ -308,19 +333,25 @@ def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKern
     shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
     steps = ix.row_major(shape)
     buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
-    loops = tuple(map(LoopVar, shape))
+    chunk = _chunk(shape[-2]) if lane.y == 1 and sums and width < STRETCH else 1
+    loops = tuple(map(LoopVar, (*shape[:-2], shape[-2] // chunk, width)))
+    within = LoopVar(chunk)
     table = Table()
     source = [*others, Axis(panels, y=lane.y * width), *sums, replace(lane)]
     place = ix.constant(product.begins[1])
     target = ix.ZERO
     for v, a, step in zip(loops, source, steps, strict=True):
-        place = place + ix.of(v) * a.y
-        target = target + ix.of(v) * step
+        counter = ix.of(v) * chunk + ix.of(within) if v is loops[-2] and chunk > 1 else ix.of(v)
+        place = place + counter * a.y
+        target = target + counter * step
     column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
     inside = Condition(column, 0, lane.extent - 1)
     value = table.add(Load(product.y, place, () if inside.always else (inside,)))
-    real = [v for v in loops if v.extent != 1]
-    kernel = LoopKernel(tuple(real[:-1]), tuple(real[-1:]), (Write(buffer, target, value),), ("pack",))
+    panel, inner = loops[len(others)], loops[-1]
+    inside_rows = (panel, within, inner) if lane.y == 1 else (inner,)  # as the source lies in memory, if it can be
+    outer = tuple(v for v in loops[:-1] if v.extent != 1 and v not in inside_rows)
+    across = tuple(v for v in inside_rows if v.extent != 1 or v is inner)
+    kernel = LoopKernel(outer, across, (Write(buffer, target, value),), ("pack",))
     known = dict(zip(map(id, others), steps, strict=False))
     sum_steps = steps[len(others) + 1 : -1]
 
@@ -363,7 +394,7 @@ def _grid(s: Schedule, wanted: int) -> tuple[int, int]:
     if wanted == 1:
         return 1, 1
     # A task's rows of x are read again for each panel: they have to stay in the second cache beside everything else.
-    rows = host().l2 // 8 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
+    rows = host().l2 // 2 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
     fewest = min(s.tiles, -(-s.tiles * s.height // max(rows, s.height)))
 
     def cost(a: int, b: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from treadle.backends.native import engine
 from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, While
@@ -27,6 +27,7 @@ class Kernel:
         tasks: pieces that threads share.
         scope, source: of the node it computes last.
         text: the loops it is, in full.
+        nodes: the operations whose results it leaves in memory; what is fused into them is not among them.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Kernel:
     scope: str
     source: str
     text: str
+    nodes: tuple[Node, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_container(self) -> bool:
@@ -152,13 +154,25 @@ def _kernel(number: int, item: Item, depth: int, rounds: int) -> Kernel:
         name = " ".join(work.labels)
         if name == "product" and work.nodes:
             name = f"product: {work.nodes[-1].primitive.name} {work.nodes[-1].outputs[0].spec}"
-        return Kernel(number, name, depth, rounds, work.operations, work.bytes, tasks, scope, source, work.text)
+        return Kernel(
+            number, name, depth, rounds, work.operations, work.bytes, tasks, scope, source, work.text, work.nodes
+        )
     if isinstance(item, Host):
         scope, source = _place((item.node,))
         text = f"{item.node.primitive.name}, by its reference"
         size = sum(v.spec.size * v.spec.dtype.numpy.itemsize for v in (*item.node.inputs, *item.node.outputs))
         return Kernel(
-            number, f"Python: {item.node.primitive.name}", depth, rounds, 0, int(size), 1, scope, source, text
+            number,
+            f"Python: {item.node.primitive.name}",
+            depth,
+            rounds,
+            0,
+            int(size),
+            1,
+            scope,
+            source,
+            text,
+            (item.node,),
         )
     if isinstance(item, Repeat):
         name = f"loop of {item.count}"

@@ -10,6 +10,8 @@ from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
+AHEAD = 8  # rounds of the innermost sum for which y's vectors are asked for in advance
+
 
 def write_product(s: Schedule, name: str, target: Target) -> Function:
     """The function `void name(ptr args, i64 begin, i64 end)` for the tasks begin … end - 1; args are x, y, out."""
@@ -136,6 +138,10 @@ class _Writer:
             places.append(
                 [f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)]
             )
+        if s.fetches_output:
+            for row_places in places:
+                for place in row_places:
+                    self._fetch(place, write=True)
         sums = [zero] * (rows * vectors)
         if first is not None:
             again = f.binary("xor", first, integer(1, "i1"))
@@ -163,6 +169,8 @@ class _Writer:
         for v in range(vectors):
             place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
             columns.append(self._load(place, mask if v == vectors - 1 else None))
+            if s.fetches:
+                self._fetch(f.pointer(place, integer(AHEAD * s.inner[-1].y), self.kind))
         out = list(sums)
         for r in range(rows):
             place = f.pointer(self.x, f.binary("add", x, integer(r * s.tile.x)), self.kind)
@@ -188,6 +196,12 @@ class _Writer:
         zero = f.splat(constant(0.0, self.kind), lanes)
         name = f"llvm.masked.load.{suffix(self.kind, lanes)}.p0"
         return f.call(name, self.kind, lanes, place, integer(self.align, "i32"), mask, zero)
+
+    def _fetch(self, place: Value, write: bool = False) -> None:
+        """Ask for what is read or written some time later; beyond the end of memory that is no fault."""
+        f = self.f
+        f.declared["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
+        f.do(f"call void @llvm.prefetch.p0({place}, i32 {int(write)}, i32 3, i32 1)")
 
     def _store(self, value: Value, place: Value, mask: Value | None) -> None:
         f, lanes = self.f, self.s.lanes

@@ -30,6 +30,7 @@ from treadle.core.source import place_text
 Array = np.ndarray[Any, Any]
 HEADER = 8  # words of a context: see runtime.ll
 RECYCLED = 4096  # bytes of an output from which on its memory is used again
+LINE = 64  # bytes of a line of the cache
 SPARE = 3  # outputs whose memory is kept
 
 
@@ -49,20 +50,30 @@ class Executable:
         self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.graph.output_specs]
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        try:
-            context = self._free.pop()
-        except IndexError:
-            context = _Context(self._layout)
+        context = self._context()
         outputs = self._run(context, inputs)
         self._free.append(context)
         return outputs
 
+    def _context(self) -> _Context:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _Context(self._layout)
+
     def timed(self, inputs: Sequence[Array]) -> Array:
-        """Run, and return how many nanoseconds each step took. [steps]"""
-        context = _Context(self._layout)
+        """Run, and return how many nanoseconds each step took. [steps]
+
+        On memory that earlier calls have used: the first touch of new memory would count as the work of some kernel.
+        """
+        context = self._context()
         times = np.zeros(self._layout.count, np.int64)
         context.table[2] = times.ctypes.data
-        self._run(context, inputs)
+        try:
+            self._run(context, inputs)
+        finally:
+            context.table[2] = 0
+        self._free.append(context)
         return times
 
     def at_sizes(self, inputs: Sequence[Array]) -> Executable:
@@ -94,8 +105,8 @@ def _of_a_kernel(plan: Plan, error: CompileError) -> CompileError:
 
 def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
     """What gives memory for an output: that of an earlier one which nobody holds any more, else new."""
-    empty = np.empty
     if prod(shape) * dtype.itemsize < RECYCLED:
+        empty = np.empty
         return lambda: empty(shape, dtype)
     spare: list[Array] = []
 
@@ -103,12 +114,19 @@ def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
         for array in spare:
             if sys.getrefcount(array) == 3:  # the list, the loop's name, the call
                 return array
-        made = empty(shape, dtype)
+        made = _aligned(shape, dtype)
         if len(spare) < SPARE:
             spare.append(made)
         return made
 
     return make
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """New memory that begins on the border of a cache line: vectors that cross one take two accesses."""
+    memory = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    return memory[begin : begin + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
 
 class _Layout:

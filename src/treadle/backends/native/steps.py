@@ -22,6 +22,7 @@ from treadle.backends.native.scalar import WRITERS
 from treadle.backends.native.schedule import loop_kernel
 from treadle.backends.native.sequential import sequential_kernels
 from treadle.backends.native.target import host
+from treadle.backends.native.transposing import as_transposition, write_transposition
 from treadle.core.graph import Node
 
 
@@ -103,8 +104,13 @@ def group_work(fusion: Fusion, step: Step) -> Sequence[Work]:
 
 
 def loop_work(kernel: LoopKernel, nodes: tuple[Node, ...] = ()) -> Work:
-    text = canonical(str(kernel))
+    turned = as_transposition(kernel, host().vector)
+    text = canonical(str(turned or kernel))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    if turned is not None:
+        write = functools.partial(write_transposition, turned, name)
+        buffers = (turned.source, turned.target)
+        return Work(text, write, buffers, turned.blocks, turned.grain, kernel.labels, turned.operations, nodes)
     return Work(
         text,
         lambda: write_kernel(kernel, name, host().vector),

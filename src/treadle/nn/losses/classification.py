@@ -17,6 +17,7 @@ from treadle.nn.losses.checks import (
     classes_last,
     pair,
 )
+from treadle.nn.losses.sequences import of_sequences
 from treadle.nn.losses.weighting import times, weigh, weighting
 from treadle.ops import index as index_ops
 
@@ -38,6 +39,7 @@ def _pick(log_p: Tensor, classes: Tensor) -> Tensor:
         ) from None
 
 
+@of_sequences
 def sparse_categorical_crossentropy(
     prediction: Any,
     target: Any,
@@ -91,6 +93,7 @@ def sparse_categorical_crossentropy(
         return counted.reduce(losses, reduction)
 
 
+@of_sequences
 def categorical_crossentropy(
     prediction: Any,
     target: Any,
@@ -137,6 +140,7 @@ def categorical_crossentropy(
         return weigh(losses, weights, mask, reduction)
 
 
+@of_sequences
 def binary_crossentropy(
     prediction: Any,
     target: Any,
@@ -181,6 +185,7 @@ def binary_crossentropy(
         return weigh(times(t, yes) + times(1 - t, no), weights, mask, reduction)
 
 
+@of_sequences
 def kl_divergence(
     prediction: Any,
     target: Any,
@@ -223,6 +228,7 @@ def kl_divergence(
         return weigh(losses, weights, mask, reduction)
 
 
+@of_sequences
 def hinge(
     prediction: Any,
     target: Any,

@@ -10,9 +10,11 @@ from treadle.array.convert import eps, stop_gradient
 from treadle.core.spec import normalize_axis
 from treadle.core.tensor import Tensor
 from treadle.nn.losses.checks import Named, check_positive, pair
+from treadle.nn.losses.sequences import of_sequences
 from treadle.nn.losses.weighting import times, weigh
 
 
+@of_sequences
 def mse(
     prediction: Any,
     target: Any,
@@ -48,6 +50,7 @@ def mse(
         return weigh(residual * residual, weights, mask, reduction)
 
 
+@of_sequences
 def mae(
     prediction: Any,
     target: Any,
@@ -78,6 +81,7 @@ def mae(
         return weigh(xp.abs(p - t), weights, mask, reduction)
 
 
+@of_sequences
 def huber(
     prediction: Any,
     target: Any,
@@ -120,6 +124,7 @@ def huber(
         return weigh(inner * (residual - inner / 2), weights, mask, reduction)
 
 
+@of_sequences
 def log_cosh(
     prediction: Any,
     target: Any,
@@ -157,6 +162,7 @@ def log_cosh(
         return weigh(xp.where(size < 1, near, far), weights, mask, reduction)
 
 
+@of_sequences
 def poisson(
     prediction: Any,
     target: Any,
@@ -194,6 +200,7 @@ def poisson(
         return weigh(losses, weights, mask, reduction)
 
 
+@of_sequences
 def cosine_similarity(
     prediction: Any,
     target: Any,

@@ -7,9 +7,12 @@ from typing import Any
 
 from treadle import array as xp
 from treadle import random
+from treadle.core import trees
 from treadle.core.errors import ArgumentError
+from treadle.core.padded import Padded
 from treadle.core.stateful import copy_of
 from treadle.core.tensor import Tensor
+from treadle.nn.masking import check_no_lengths, pad_sequences
 from treadle.nn.module import Module
 from treadle.nn.recurrent.layer import Recurrent
 
@@ -69,14 +72,17 @@ class Bidirectional(Module):
 
     def __call__(
         self,
-        x: Tensor,
+        x: Any,
         initial_state: Any = None,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        **constants: Any,
     ) -> Any:
+        if isinstance(x, list | Padded):
+            return self._ragged(x, initial_state, mask, lengths, constants)
         first, second = (None, None) if initial_state is None else initial_state
-        ahead = self.forward_layer(x, first, mask=mask, lengths=lengths)
-        back = self.backward_layer(x, second, mask=mask, lengths=lengths)
+        ahead = self.forward_layer(x, first, mask=mask, lengths=lengths, **constants)
+        back = self.backward_layer(x, second, mask=mask, lengths=lengths, **constants)
         state = None
         if self.forward_layer.return_state:
             (ahead, one), (back, other) = ahead, back
@@ -85,3 +91,15 @@ class Bidirectional(Module):
             back = xp.flip(back, axis=1)
         y = (ahead, back) if self.merge_mode is None else _MERGES[self.merge_mode](ahead, back)
         return y if state is None else (y, state)
+
+    def _ragged(self, x: Any, initial_state: Any, mask: Any, lengths: Any, constants: dict[str, Any]) -> Any:
+        """A list of sequences, or a `Padded`, as in `nn.Recurrent`."""
+        check_no_lengths(mask, lengths)
+        padded = x if isinstance(x, Padded) else pad_sequences(x)
+        out = self(xp.asarray(padded.values), initial_state, lengths=padded.lengths, **constants)
+        if not self.forward_layer.return_sequences:
+            return out
+        return_state = self.forward_layer.return_state
+        y, state = out if return_state else (out, None)
+        y = trees.map(lambda y: Padded(y, padded.lengths, padded.mask), y)
+        return (y, state) if return_state else y

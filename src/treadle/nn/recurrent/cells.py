@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from treadle import array as xp
+from treadle.core import trees
 from treadle.core.dims import Size
 from treadle.core.dtypes import DType, as_dtype
 from treadle.core.errors import ArgumentError, ShapeError
@@ -17,6 +18,7 @@ from treadle.nn.activations import ActivationLike
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
 from treadle.nn.spatial import per_axis
+from treadle.transforms import eval_shape
 
 
 class Cell(Module):
@@ -24,8 +26,13 @@ class Cell(Module):
 
     Subclasses write `__call__(self, state, x, recurrent_mask=None)` and `initial_state`; `nn.Recurrent(cell)` is the
     layer. States are trees of tensors `[batch, …]`, x is `[batch, in]`, y `[batch, out]`. `recurrent_mask`
-    `[batch, units]` multiplies the state where it enters a matrix product (recurrent dropout).
+    (the shape of h) multiplies the state where it enters a product (recurrent dropout).
+
+    Attributes:
+        step_axes: how many axes x has at one step, the batch counted; None where that does not matter.
     """
+
+    step_axes: int | None = None
 
     def initial_state(self, batch: Size, dtype: DType) -> Any:
         """The state before the first step, if nobody gives one.
@@ -37,6 +44,11 @@ class Cell(Module):
             f"{type(self).__name__} has no initial_state(self, batch, dtype): write one, or pass initial_state= to the "
             "call"
         )
+
+    def start(self, x: Any, dtype: DType) -> Any:
+        """`initial_state` for inputs whose first step is x (tensors or specs); of cells whose state has more sizes of x
+        than the batch."""
+        return self.initial_state(trees.leaves(x)[0].shape[0], dtype)
 
     def output(self, state: Any) -> Tensor | None:
         """The output that a state stands for, or None where that is not part of the state."""
@@ -51,6 +63,7 @@ class GateCell(Cell):
     """
 
     gates = 1
+    step_axes = 2
     kernel: Parameter
     recurrent_kernel: Parameter
     bias: Parameter | None
@@ -146,6 +159,18 @@ class StackedCells(Cell):
         if not cells:
             raise ArgumentError("StackedCells needs at least one cell")
         self.cells = list(cells)
+
+    @property
+    def step_axes(self) -> int | None:  # type: ignore[override]  # the lowest cell's
+        return self.cells[0].step_axes
+
+    def start(self, x: Any, dtype: DType) -> Any:
+        states = []
+        for cell in self.cells:
+            states.append(cell.start(x, dtype))
+            if cell is not self.cells[-1]:
+                x = eval_shape(lambda state, x, cell=cell: cell(state, x)[1])(states[-1], x)
+        return tuple(states)
 
     def initial_state(self, batch: Size, dtype: DType) -> Any:
         return tuple(cell.initial_state(batch, dtype) for cell in self.cells)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from treadle import array as xp
 from treadle import random
 from treadle.core import trees
-from treadle.core.dims import Size
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.owned import Parameter, State
+from treadle.core.padded import Padded
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import is_training
-from treadle.nn.masking import sequence_mask
+from treadle.nn.masking import pad_sequences, sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.recurrent.cells import Cell, GateCell, StackedCells
+from treadle.nn.recurrent.stepping import scan_of_blocks, unrolled
 from treadle.ops.control import scan
 from treadle.transforms import eval_shape
 
@@ -31,7 +35,8 @@ class Recurrent(Module):
 
     Sequences of different lengths come padded, with `lengths` `[batch]` (any integer dtype, any order, 0 allowed) or a
     `mask` `[batch, time]` (bool, True for what is real). A step that is not real leaves the state as it is, and its
-    output is 0. So each sequence gives what it would give alone, and so do its gradients.
+    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which no
+    sequence is real cost nothing: a batch of short sequences, padded far, stops early.
 
     Args:
         cell: what one step computes.
@@ -46,7 +51,9 @@ class Recurrent(Module):
             steps (Gal and Ghahramani 2016). The second needs a cell with `recurrent_mask`.
         seed: of the dropouts' random stream.
 
-    Call: `layer(x, initial_state=None, mask=None, lengths=None)`.
+    Call: `layer(x, initial_state=None, mask=None, lengths=None, **constants)`. x may also be a list of sequences
+    `[length, …]`, or a `td.data.Padded`; then what `return_sequences` returns is a `Padded`, too. Constants are passed
+    on to each step as they are: `cell(state, x, memory=…)`.
 
     Raises (at a call):
         ShapeError: x has no time axis; a mask, lengths or state of another shape.
@@ -86,31 +93,55 @@ class Recurrent(Module):
         if dropout or recurrent_dropout:
             self.stream = random.Stream(random.default_stream().next_seed() if seed is None else seed)
 
+    def _build(self, args: tuple[Any, ...]) -> None:
+        given = args[0] if args else None
+        if isinstance(given, Padded):
+            args = (xp.asarray(given.values),)
+        elif isinstance(given, list) and given:
+            args = (pad_sequences(given).values,)
+        elif not isinstance(given, Tensor):
+            args = tuple(trees.leaves(given)[:1])
+        super()._build(args)
+
     def build(self, x: Spec) -> None:  # type: ignore[override]  # one input
         """The cell's parameters, and the kept state of a stateful layer."""
         self._check_rank(x)
-        if isinstance(self.cell, Cell):
-            batch, step = x.shape[0], x.with_shape((x.shape[0], *x.shape[2:]))
-            start = Spec((batch,), x.dtype)
-            _build_cell(self.cell, step)
+        if not isinstance(self.cell, Cell):
             if self.stateful:
-                if not isinstance(batch, int):
-                    raise ArgumentError(f"a stateful layer needs a batch of known size, and x is {x}")
-                kept = trees.leaves(self.cell.initial_state(batch, xp.result_type(Tensor(start), _dtype_of(self.cell))))
-                self.kept = [State(k) for k in kept]
-        elif self.stateful:
-            raise ArgumentError("stateful=True needs an nn.Cell: it knows its initial state")
+                raise ArgumentError("stateful=True needs an nn.Cell: it knows its initial state")
+            return
+        batch, step = x.shape[0], x.with_shape((x.shape[0], *x.shape[2:]))
+        _build_cell(self.cell, step)
+        if self.stateful:
+            if not isinstance(batch, int):
+                raise ArgumentError(f"a stateful layer needs a batch of known size, and x is {x}")
+            dtype = xp.result_type(Tensor(Spec((batch,), x.dtype)), _dtype_of(self.cell))
+            first = trees.leaves(self.cell.start(step, dtype))
+            # An extra array for each: two that are one would stay one, which no step makes.
+            self.kept = [State(xp.asarray(s.numpy().copy())) for s in first]
+            self.began = [s.numpy() for s in first]
 
     def _check_rank(self, x: Spec) -> None:
-        flat = isinstance(self.cell, GateCell | StackedCells)
-        if x.ndim != 3 if flat else x.ndim < 2:
-            rest = "features" if flat else "…"
+        axes = self.cell.step_axes if isinstance(self.cell, Cell) else None
+        if x.ndim < 2 if axes is None else x.ndim != axes + 1:
+            rest = {None: "…", 2: "features"}.get(axes, f"and {axes} axes" if axes is None else f"{axes - 1} more axes")
             raise ShapeError(f"a recurrent layer takes [batch, time, {rest}], and got {show_shape(x.shape)}")
 
-    def reset_states(self) -> None:
-        """Let the next call of a stateful layer begin with the initial state."""
+    def reset_states(self, where: Any = None, *, batch: int | None = None) -> None:
+        """Let the next call of a stateful layer begin with the initial state.
+
+        Args:
+            where: bool `[batch]`: only the sequences for which it is True begin anew; all if None.
+            batch: the size of the batches to come, where that changes; then all begin anew.
+        """
+        reset = None if where is None else xp.asarray(where)
         for k, old in enumerate(getattr(self, "kept", [])):
-            self.kept[k] = State(xp.zeros_like(old))
+            first = self.began[k]
+            if batch is not None and old.shape[0] != batch:
+                self.began[k] = first = np.broadcast_to(first[:1], (batch, *first.shape[1:])).copy()
+                self.kept[k] = State(xp.asarray(first))
+            else:
+                self.kept[k] = State(xp.asarray(first) if reset is None else _where(reset, xp.asarray(first), old))
 
     def __call__(
         self,
@@ -118,22 +149,46 @@ class Recurrent(Module):
         initial_state: Any = None,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        **constants: Any,
     ) -> Any:
+        if isinstance(x, list | Padded):
+            return self._ragged(x, initial_state, mask, lengths, constants)
         first = trees.leaves(x)[0]
         self._check_rank(first.spec)
         real = sequence_mask(first, mask, lengths, time_axis=1)
         if real is not None:  # whatever lies in the padding, NaN for instance, takes no part in any product
             x = trees.map(lambda a: _where(real, a, xp.zeros_like(a)), x)
-        x, recurrent_mask = self._dropouts(x, first)
-        start = self._start(initial_state, first)
-        step = self.cell if recurrent_mask is None else lambda s, a: self.cell(s, a, recurrent_mask=recurrent_mask)  # type: ignore[call-arg]
-        state, y = self._run(step, start, x, real, first)
+        start = self._start(initial_state, x, first)
+        x, recurrent_mask = self._dropouts(x, start, first)
+        if recurrent_mask is not None:
+            constants = {**constants, "recurrent_mask": recurrent_mask}
+        step = (lambda s, a: self.cell(s, a, **constants)) if constants else self.cell
+        state, y = self._run(step, start, x, real)
         if self.stateful:
             for k, new in enumerate(trees.leaves(state)):
                 self.kept[k] = State(new)
         return (y, state) if self.return_state else y
 
-    def _dropouts(self, x: Any, first: Tensor) -> tuple[Any, Tensor | None]:
+    def _ragged(self, x: Any, initial_state: Any, mask: Any, lengths: Any, constants: dict[str, Any]) -> Any:
+        """A list of sequences, or a `Padded`: the lengths come with it, and go on with the outputs of all steps."""
+        if mask is not None or lengths is not None:
+            raise ArgumentError(
+                "a list of sequences or a Padded has its own lengths; give no mask or lengths beside it"
+            )
+        if self.go_backwards and self.return_sequences:
+            raise ArgumentError(
+                "go_backwards with return_sequences gives the outputs in the order in which they are computed, the "
+                "padding first, and a Padded has it behind; pass the padded tensor and lengths="
+            )
+        padded = x if isinstance(x, Padded) else pad_sequences(x)
+        out = self(xp.asarray(padded.values), initial_state, lengths=padded.lengths, **constants)
+        if not self.return_sequences:
+            return out
+        y, state = out if self.return_state else (out, None)
+        y = Padded(y, padded.lengths, padded.mask)
+        return (y, state) if self.return_state else y
+
+    def _dropouts(self, x: Any, start: Any, first: Tensor) -> tuple[Any, Tensor | None]:
         if not is_training() or not (self.dropout or self.recurrent_dropout):
             return x, None
         if self.dropout:
@@ -146,14 +201,14 @@ class Recurrent(Module):
             x = trees.map(thinned, x)
         if not self.recurrent_dropout:
             return x, None
-        units = getattr(self.cell, "units", None)
-        if units is None:
-            raise ArgumentError("recurrent_dropout needs one of treadle's cells with units")
+        h = self.cell.output(start) if isinstance(self.cell, Cell) else None
+        if h is None or "recurrent_mask" not in inspect.signature(type(self.cell).__call__).parameters:
+            raise ArgumentError("recurrent_dropout needs a cell that takes recurrent_mask=, as nn.LSTMCell does")
         keep = 1 - self.recurrent_dropout
-        kept = self.stream.bernoulli(keep, (first.shape[0], units))
+        kept = self.stream.bernoulli(keep, h.shape)
         return x, xp.where(kept, xp.asarray(1 / keep, dtype=first.dtype), 0)
 
-    def _start(self, given: Any, first: Tensor) -> Any:
+    def _start(self, given: Any, x: Any, first: Tensor) -> Any:
         if given is not None:
             return trees.map(lambda s: xp.asarray(s), given)
         if not isinstance(self.cell, Cell):
@@ -161,7 +216,8 @@ class Recurrent(Module):
                 "this recurrent layer does not know its initial state: pass it, layer(x, initial_state), or make the "
                 "cell an nn.Cell with initial_state(self, batch, dtype)"
             )
-        start = self.cell.initial_state(first.shape[0], xp.result_type(first, _dtype_of(self.cell)))
+        step = trees.map(lambda a: a.spec.with_shape((a.shape[0], *a.shape[2:])), x)
+        start = self.cell.start(step, xp.result_type(first, _dtype_of(self.cell)))
         if self.stateful:
             leaves, structure = trees.flatten(start)
             if any(a.shape != b.shape for a, b in zip(leaves, self.kept, strict=True)):
@@ -172,7 +228,7 @@ class Recurrent(Module):
             start = trees.unflatten(structure, [Tensor(k._spec, k._value, k._trace, k._atom) for k in self.kept])
         return start
 
-    def _run(self, step: Step, start: Any, x: Any, real: Tensor | None, first: Tensor) -> tuple[Any, Any]:
+    def _run(self, step: Step, start: Any, x: Any, real: Tensor | None) -> tuple[Any, Any]:
         """(last state, what the layer returns beside it)"""
         known = isinstance(self.cell, Cell) and self.cell.output(start) is not None
         carry_last = not self.return_sequences and not known
@@ -190,7 +246,7 @@ class Recurrent(Module):
             return (new, last), y if here is None else _where(here, y, trees.map(xp.zeros_like, y))
 
         items = trees.map(lambda a: xp.moveaxis(a, 1, 0), x), None if real is None else xp.moveaxis(real, 1, 0)
-        run = _unrolled if self.unroll else scan
+        run: Any = unrolled if self.unroll else scan if real is None else scan_of_blocks
         (state, last), ys = run(body, (start, last), items, reverse=self.go_backwards)
         if not self.return_sequences:
             return state, last if carry_last else self.cell.output(state)  # type: ignore[attr-defined]
@@ -202,7 +258,7 @@ def _build_cell(cell: Cell, step: Spec) -> None:
     """Make the parameters of a cell, and of the cells in a stack, for inputs at one step."""
 
     def run(x: Tensor) -> Any:
-        return cell(cell.initial_state(x.shape[0], xp.result_type(x, _dtype_of(cell))), x)[1]
+        return cell(cell.start(x, xp.result_type(x, _dtype_of(cell))), x)[1]
 
     if isinstance(cell, StackedCells) or not cell.is_built:
         eval_shape(run)(step)
@@ -213,7 +269,7 @@ def _dtype_of(cell: Cell) -> Any:
     kernel = getattr(cell, "kernel", None) if cell.is_built else None
     if isinstance(kernel, Parameter):
         return kernel.dtype
-    inner = getattr(cell, "cells", None)
+    inner = [*getattr(cell, "cells", [])[:1], *([cell.cell] if isinstance(getattr(cell, "cell", None), Cell) else [])]
     return _dtype_of(inner[0]) if inner else getattr(cell, "dtype", "float32")
 
 
@@ -231,21 +287,3 @@ def _zeros_of_output(step: Step, start: Any, x: Any) -> Any:
     first = trees.map(lambda a: a[:, 0], x)
     specs = eval_shape(lambda s, a: step(s, a)[1])(start, first)
     return trees.map(lambda s: xp.zeros(s.shape, dtype=s.dtype), specs)
-
-
-def _unrolled(body: Step, carry: Any, xs: Any, *, reverse: bool) -> tuple[Any, Any]:
-    """`scan`, step by step.
-
-    Raises:
-        ArgumentError: the number of steps is not known.
-    """
-    count: Size = trees.leaves(xs)[0].shape[0]
-    if not isinstance(count, int):
-        raise ArgumentError("unroll=True needs a known number of steps")
-    outs = []
-    for t in reversed(range(count)) if reverse else range(count):
-        carry, y = body(carry, trees.map(lambda a, t=t: a[t], xs))
-        outs.append(y)
-    if reverse:
-        outs.reverse()
-    return carry, trees.map(lambda *ys: xp.stack(ys), *outs) if outs and outs[0] is not None else None

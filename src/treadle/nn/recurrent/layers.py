@@ -14,7 +14,7 @@ _OF_THE_LAYER = (
 )  # fmt: skip
 
 
-def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(arguments of the layer, arguments of the cell)"""
     own = {k: v for k, v in options.items() if k in _OF_THE_LAYER}
     return own, {k: v for k, v in options.items() if k not in _OF_THE_LAYER}
@@ -33,7 +33,7 @@ class SimpleRNN(Recurrent):
     """
 
     def __init__(self, units: int, **options: Any) -> None:
-        own, of_cell = _divided(options)
+        own, of_cell = divided(options)
         super().__init__(SimpleRNNCell(units, **of_cell), **own)
 
 
@@ -51,7 +51,7 @@ class LSTM(Recurrent):
     """
 
     def __init__(self, units: int, **options: Any) -> None:
-        own, of_cell = _divided(options)
+        own, of_cell = divided(options)
         super().__init__(LSTMCell(units, **of_cell), **own)
 
 
@@ -68,5 +68,5 @@ class GRU(Recurrent):
     """
 
     def __init__(self, units: int, **options: Any) -> None:
-        own, of_cell = _divided(options)
+        own, of_cell = divided(options)
         super().__init__(GRUCell(units, **of_cell), **own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from treadle.core.errors import ShapeError
+from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
 
 Array = np.ndarray[Any, Any]
@@ -29,6 +31,11 @@ class Metric(ABC):
         self.name = name
         self.totals: dict[str, Array] = {}
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "update" in cls.__dict__:
+            cls.update = _of_sequences(cls.__dict__["update"])  # type: ignore[method-assign]
+
     def reset(self) -> None:
         """Forget all batches."""
         self.totals = {}
@@ -40,6 +47,9 @@ class Metric(ABC):
         Args:
             prediction, target: tensors or arrays, examples on axis 0.
             weights: `[n]`, or with the leading axes of the targets; one weight (or bool: counts or not) an example.
+
+        Every metric also takes `mask=` (bool, True for what counts) or `lengths=` (integers `[batch]`) for padded sequences
+        `[batch, time, …]`; a `td.data.Padded` as prediction or target brings its own.
         """
 
     @abstractmethod
@@ -65,6 +75,46 @@ class Metric(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
+
+
+def _of_sequences(update: Callable[..., None]) -> Callable[..., None]:
+    """An `update` that takes lengths, a mask and `Padded`s, and makes weights of them."""
+
+    @functools.wraps(update)
+    def wrapped(
+        self: Any, prediction: Any, target: Any = None, weights: Any = None, *, mask: Any = None, lengths: Any = None
+    ) -> None:
+        for x in (prediction, target):
+            if isinstance(x, Padded) and lengths is None:
+                lengths = x.lengths
+        prediction, target = (x.values if isinstance(x, Padded) else x for x in (prediction, target))
+        if lengths is not None:
+            if mask is not None:
+                raise ArgumentError(f"{self.name}: give a mask or lengths (a Padded brings its own), not both")
+            steps = np.shape(prediction if target is None else target)
+            if len(steps) < 2 or np.shape(lengths) != steps[:1]:
+                raise ShapeError(
+                    f"{self.name}: lengths {show_shape(np.shape(lengths))} for targets {show_shape(steps)}"
+                )
+            mask = np.arange(steps[1]) < np.asarray(lengths)[:, None]
+        if mask is not None:
+            weights = both(np.asarray(mask), weights)
+        if weights is None:
+            update(self, prediction, target)
+        else:
+            update(self, prediction, target, weights)
+
+    return wrapped
+
+
+def both(mask: Array, weights: Any) -> Array:
+    """Weights that are 0 where the mask is False. Of a narrower rank, either counts for all that lies behind."""
+    if weights is None:
+        return mask
+    w = array(weights)
+    rank = max(mask.ndim, w.ndim)
+    mask = mask.reshape(mask.shape + (1,) * (rank - mask.ndim))
+    return np.where(mask, w.reshape(w.shape + (1,) * (rank - w.ndim)), np.zeros((), w.dtype))
 
 
 def array(x: Any) -> Array:
