@@ -18,7 +18,9 @@ def draw(rows: list[td.Tensor], path: Path) -> None:
     """Rows of images in one picture, which appears under its name when it is complete."""
     from matplotlib.image import imsave
 
-    picture = np.concatenate([np.concatenate(list(np.pad(r.numpy()[..., 0], ((0, 0), (1, 1), (1, 1)))), 1) for r in rows])
+    picture = np.concatenate(
+        [np.concatenate(list(np.pad(r.numpy()[..., 0], ((0, 0), (1, 1), (1, 1)))), 1) for r in rows]
+    )
     unfinished = path.with_suffix(".part.png")
     imsave(unfinished, np.kron(1 - picture, np.ones((6, 6))), cmap="gray", vmin=0, vmax=1)
     unfinished.rename(path)
