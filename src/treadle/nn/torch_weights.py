@@ -40,12 +40,12 @@ def _turned(w: Array, ours: Tensor) -> Array:
 def _per_channel(w: Array, ours: Tensor) -> Array:
     """A depthwise kernel: channels * multiplier, 1, *spatial → *spatial, channels, multiplier."""
     moved = np.moveaxis(w, 0, -1)[0] if w.ndim > 1 and w.shape[1] == 1 else w
-    fits = moved.size == np.prod(ours.shape) and moved.shape[:-1] == ours.shape[:-2]
+    fits = moved.size == ours.size and moved.shape[:-1] == ours.shape[:-2]
     return moved.reshape(ours.shape) if fits else w
 
 
 def _stretched(w: Array, ours: Tensor) -> Array:
-    return w.reshape(ours.shape) if w.size == np.prod(ours.shape) else w
+    return w.reshape(ours.shape) if w.size == ours.size else w
 
 
 _SCALE: dict[str, tuple[str, Layout]] = {"gamma": ("weight", _same), "beta": ("bias", _same)}

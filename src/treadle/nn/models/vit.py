@@ -93,9 +93,9 @@ class VisionTransformer(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1:3] != self.image_size:
-            height, width = self.image_size
+            high, wide = self.image_size
             raise ShapeError(
-                f"VisionTransformer was made for [batch, {height}, {width}, channels], and x is {show_shape(x.shape)}. "
+                f"VisionTransformer was made for [batch, {high}, {wide}, channels], and x is {show_shape(x.shape)}. "
                 f"td.nn.resize(x, {self.image_size}) makes images of that size"
             )
         tokens = self.patches(x)
