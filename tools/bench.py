@@ -10,6 +10,7 @@ called, and the report is made of what it wrote before.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import subprocess
@@ -40,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure treadle beside other toolkits.")
     parser.add_argument("--peers", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--names", default="torch,jax", help="peers to run, by the runner's names")
+    parser.add_argument("--names", default="torch,torch-compile,jax,keras-tf", help="peers to run, by the runner's names")
     parser.add_argument("--workloads", default="")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -59,6 +60,7 @@ def main() -> int:
 def measure(options: argparse.Namespace, folder: Path) -> Path:
     """Run the peers' runner; the file it writes."""
     out = folder / "run.json"
+    compileall.compile_dir(ROOT / "src", quiet=1)  # as pip does for the others: imports and first steps are timed
     own = f"{sys.executable} {ROOT / 'benchmarks' / 'treadle_peer.py'}"
     runner = str(options.peers.resolve() / "run.py")
     command = [sys.executable, runner, "--peers", options.names, "--rounds", str(options.rounds)]

@@ -42,8 +42,7 @@ NOTES = {
     "constant": "has no inputs that could be wrong",
     "custom_jvp": CUSTOM,
     "custom_vjp": CUSTOM,
-    "host_call": "has no derivative, and says so; its results have the promised shapes; "
-    "tests/transforms/test_custom.py",
+    "host": "has no derivative, and says so; its results have the promised shapes; tests/transforms/test_custom.py",
     "linear_call": "is made by the linearization of `custom_vjp` alone; tests/transforms/test_custom.py",
     "scan": LOOPS,
     "size": "has no inputs that could be wrong",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle import array, random, testing, transforms
+from treadle import array, debug, random, testing, transforms
 from treadle._version import __version__
 from treadle.array import *  # noqa: F403, the array namespace is this package
 from treadle.core import errors
@@ -19,20 +19,22 @@ from treadle.core.graph import Graph
 from treadle.core.source import scope
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
+from treadle.debug import check, compare, on_gradient, print, probe, summary
 from treadle.ops.control import cond, scan, switch, while_loop
-from treadle.ops.host import host_call
+from treadle.ops.host import host
 from treadle.transforms import *  # noqa: F403
 
 if _typing.TYPE_CHECKING:
     from treadle import board, data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.nn import losses
-    from treadle.train import evaluate, load, predict, save
+    from treadle.train import doctor, evaluate, load, predict, save
     from treadle.train.fit import fit
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
 _ROOMS = ("board", "data", "datasets", "nn", "optim", "train")
 _LAZY = {
+    "doctor": "treadle.train",
     "evaluate": "treadle.train",
     "fit": "treadle.train",
     "get_threads": "treadle.backends.native.runtime",
@@ -67,24 +69,32 @@ __all__ = [
     "Tensor",
     "__version__",
     "board",
+    "check",
+    "compare",
     "cond",
     "data",
     "datasets",
+    "debug",
+    "doctor",
     "errors",
     "evaluate",
     "fit",
     "get_threads",
-    "host_call",
+    "host",
     "load",
     "losses",
     "nn",
+    "on_gradient",
     "optim",
     "predict",
+    "print",
+    "probe",
     "random",
     "save",
     "scan",
     "scope",
     "set_threads",
+    "summary",
     "switch",
     "testing",
     "train",

@@ -51,7 +51,7 @@ def test_inner_graphs_read_back() -> None:
 
 
 def test_a_node_without_results_reads_back() -> None:
-    g = td.graph(lambda x: (td.host_call(print, x, result=None), x.sum())[1])(td.ones(3))
+    g = td.graph(lambda x: (td.host(print, x, result_shape=None), x.sum())[1])(td.ones(3))
     assert [len(n.outputs) for n in g.nodes] == [0, 1]
     assert Graph.parse(str(g)) == g
     assert " : ()" in str(g)

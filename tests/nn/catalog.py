@@ -83,9 +83,9 @@ def _entries() -> list[Entry]:
         Entry("Sequential", lambda **k: nn.Sequential([nn.Dense(4, td.tanh, **k), td.sin, nn.Dense(2, **k)]), (2, 3)),
     ]
     out += _recurrent()
+    out += _attention()
     out += _images(sequence, image, volume)
     out += _augmentations()
-    out += _attention()
     for rank, shape in ((1, sequence), (2, image), (3, volume)):
         for kind in ("Max", "Average"):
             for options in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "padding": 1}):
@@ -111,6 +111,28 @@ def _entries() -> list[Entry]:
             Entry(cls.__name__, lambda c=cls, **k: c(3, 2, "same", depth_multiplier=2, **k), shape, formats=True)
         )
     return out
+
+
+class Reading(nn.Module):
+    """A recurrence that attends to its own input."""
+
+    def __init__(self, query: str, attention: nn.Module, **k: Any) -> None:
+        self.layer = nn.Recurrent(nn.AttentionCell(nn.GRUCell(4, **k), attention, memory_size=3, query=query))
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.layer(x, memory=x)
+
+
+class Writing(nn.Module):
+    """A decoder that begins with zeros."""
+
+    def __init__(self, **k: Any) -> None:
+        self.decoder = nn.Decoder(nn.Embedding(7, 4, **k), nn.GRUCell(3, **k), nn.Dense(7, **k), 0.5, seed=0)
+        self.dtype = k.get("dtype", "float32")
+        self.decoder.sampling_rate = nn.State(td.asarray(0.5, dtype=self.dtype))  # as all floats of the layers here
+
+    def __call__(self, tokens: td.Tensor) -> td.Tensor:
+        return self.decoder(tokens, td.zeros((tokens.shape[0], 3), dtype=self.dtype))
 
 
 def _images(*shapes: tuple[int, ...]) -> list[Entry]:
@@ -200,28 +222,6 @@ def _augmentations() -> list[Entry]:
         Entry("MixUp", lambda **k: _WithTargets(nn.MixUp(seed=0)), shape, dtype=False),
         Entry("CutMix", lambda **k: _WithTargets(nn.CutMix(seed=0)), shape, dtype=False),
     ]
-
-
-class Reading(nn.Module):
-    """A recurrence that attends to its own input."""
-
-    def __init__(self, query: str, attention: nn.Module, **k: Any) -> None:
-        self.layer = nn.Recurrent(nn.AttentionCell(nn.GRUCell(4, **k), attention, memory_size=3, query=query))
-
-    def __call__(self, x: td.Tensor) -> td.Tensor:
-        return self.layer(x, memory=x)
-
-
-class Writing(nn.Module):
-    """A decoder that begins with zeros."""
-
-    def __init__(self, **k: Any) -> None:
-        self.decoder = nn.Decoder(nn.Embedding(7, 4, **k), nn.GRUCell(3, **k), nn.Dense(7, **k), 0.5, seed=0)
-        self.dtype = k.get("dtype", "float32")
-        self.decoder.sampling_rate = nn.State(td.asarray(0.5, dtype=self.dtype))  # as all floats of the layers here
-
-    def __call__(self, tokens: td.Tensor) -> td.Tensor:
-        return self.decoder(tokens, td.zeros((tokens.shape[0], 3), dtype=self.dtype))
 
 
 def _recurrent() -> list[Entry]:

@@ -32,11 +32,12 @@ NOT_DIFFERENTIABLE = {
     **dict.fromkeys(("argmax", "argmin", "argsort", "searchsorted"), "the result is an index"),
     **dict.fromkeys(("iota", "size", "constant"), "no inputs"),
     "random_bits": "of integer keys",
+    **dict.fromkeys(("check", "print", "probe"), "no outputs"),
 }
 
 # The graphs and functions among their parameters have one dtype and shape: their cases run at float64 alone, without
 # Dims. Everything else holds for them too.
-FIXED_DTYPE = ("call", "cond", "custom_jvp", "custom_vjp", "host_call", "linear_call", "scan", "while_loop")
+FIXED_DTYPE = ("call", "cond", "custom_jvp", "custom_vjp", "host", "linear_call", "scan", "while_loop")
 
 # No cases of their own: what they are part of has them.
 NO_CASES = {"linear_call": "made by the linearization of custom_vjp"}
@@ -48,7 +49,7 @@ VARIADIC = ("concatenate",)
 COUNTS_AXES = ("gather", "scatter")
 
 # Any one input will do, of any shape and dtype.
-REFUSE_NOTHING = ("cast", "stop_gradient")
+REFUSE_NOTHING = ("cast", "probe", "stop_gradient")
 
 # Half precision rounds once at the end (references compute it in float32): one unit in the last place.
 RTOL = {float64: 1e-12, float32: 2e-5, float16: 2e-3, bfloat16: 1.6e-2}

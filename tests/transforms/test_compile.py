@@ -272,10 +272,10 @@ def test_traced_once_for_each_true_answer_of_the_surroundings() -> None:
     ("function", "words"),
     [
         (lambda x: x if x.sum() > 0 else -x, r"truth value.*`gt`.*td\.cond.*td\.where"),
-        (lambda x: x.numpy(), r"array of numbers \(for `\.numpy\(\)`\).*an input.*td\.host_call"),
-        (lambda x: x.sum().item(), r"the number \(for `\.item\(\)`\).*`sum`.*td\.host_call"),
-        (lambda x: x.tolist(), r"the list of numbers.*td\.host_call"),
-        (lambda x: np.sin(x), r"the NumPy array.*td\.host_call"),
+        (lambda x: x.numpy(), r"array of numbers \(for `\.numpy\(\)`\).*an input.*td\.host"),
+        (lambda x: x.sum().item(), r"the number \(for `\.item\(\)`\).*`sum`.*td\.host"),
+        (lambda x: x.tolist(), r"the list of numbers.*td\.host"),
+        (lambda x: np.sin(x), r"the NumPy array.*td\.host"),
         (lambda x: range(td.argmax(x)), r"for an index or a size.*x\.shape"),
     ],
 )

@@ -141,8 +141,8 @@ def test_only_the_chosen_branch_runs() -> None:
     def f(p: td.Tensor, x: td.Tensor) -> td.Tensor:
         return td.cond(
             p,
-            lambda a: td.host_call(noisy("true"), a, result=a),
-            lambda a: td.host_call(noisy("false"), a, result=a),
+            lambda a: td.host(noisy("true"), a, result_shape=a),
+            lambda a: td.host(noisy("false"), a, result_shape=a),
             x,
         )
 

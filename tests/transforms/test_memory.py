@@ -63,7 +63,7 @@ def test_what_a_function_closes_over_dies_with_it(
 
 
 def test_text_that_names_a_dead_object_says_so() -> None:
-    text = str(td.graph(lambda x: td.host_call(lambda a: a, x, result=td.Spec((), td.float32)))(td.ones(())))
+    text = str(td.graph(lambda x: td.host(lambda a: a, x, result_shape=td.Spec((), td.float32)))(td.ones(())))
     gc.collect()
     with pytest.raises(GraphError, match="is gone"):
         Graph.parse(text)

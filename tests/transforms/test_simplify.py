@@ -143,7 +143,7 @@ def test_effects_are_neither_merged_nor_dropped() -> None:
 
     def f(x: td.Tensor) -> td.Tensor:
         for _ in range(2):
-            td.host_call(lambda a: calls.append(float(a)) or a, x, result=x)
+            td.host(lambda a: calls.append(float(a)) or a, x, result_shape=x)
         return x
 
     td.compile(f)(td.asarray(1.0))

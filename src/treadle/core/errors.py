@@ -5,6 +5,7 @@ TreadleError
 │   └── DimError                     a question about a Dim that cannot be decided
 ├── DTypeError (TypeError)           dtypes that do not fit together
 ├── OutOfRangeError (IndexError)     an index outside of its axis
+├── CheckError (AssertionError)      a td.check of the user's that does not hold
 ├── TraceError (TypeError)           a number was needed where none is known yet
 │   └── LeakError                    a symbolic tensor outlived its trace
 ├── DerivativeError (TypeError)      something that has no derivative
@@ -62,6 +63,10 @@ class DTypeError(TreadleError, TypeError):
 
 class OutOfRangeError(TreadleError, IndexError):
     """An index outside of its axis."""
+
+
+class CheckError(TreadleError, AssertionError):
+    """A `td.check` does not hold."""
 
 
 class TraceError(TreadleError, TypeError):

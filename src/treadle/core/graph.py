@@ -75,15 +75,12 @@ class Node:
 
     @property
     def has_effects(self) -> bool:
-        return self.primitive.effects or any(g.has_effects for g in self.graphs)
+        return has_effects(self.primitive, self.params)
 
     @property
     def graphs(self) -> Iterator[Graph]:
         """The graphs among its parameters: bodies of loops, branches."""
-        for value in self.params.values():
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, Graph):
-                    yield item
+        return _graphs_among(self.params)
 
     def with_inputs(self, inputs: Sequence[Atom]) -> Node:
         return Node(self.primitive, inputs, self.params, self.outputs, self.source, self.scope)
@@ -132,7 +129,9 @@ class Graph:
 
     @property
     def has_effects(self) -> bool:
-        return any(n.has_effects for n in self.nodes)
+        if "has_effects" not in self.derived:
+            self.derived["has_effects"] = any(n.has_effects for n in self.nodes)
+        return bool(self.derived["has_effects"])
 
     @property
     def input_specs(self) -> tuple[Spec, ...]:
@@ -301,6 +300,18 @@ class Graph:
         return parse_graph(text)
 
 
+def _graphs_among(params: Mapping[str, Any]) -> Iterator[Graph]:
+    for value in params.values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Graph):
+                yield item
+
+
+def has_effects(primitive: Primitive, params: Mapping[str, Any]) -> bool:
+    """Whether a node does something beside returning values, it or a graph inside of it."""
+    return primitive.effects or any(g.has_effects for g in _graphs_among(params))
+
+
 def param_key(value: Any) -> Any:
     if isinstance(value, tuple):
         return ("tuple", *map(param_key, value))
@@ -336,4 +347,4 @@ def _cleaned(name: str) -> str:
     return "_" + clean if clean[0].isdigit() else clean
 
 
-__all__ = ["Atom", "Graph", "Literal", "Node", "Opaque", "Var", "substitute_param"]
+__all__ = ["Atom", "Graph", "Literal", "Node", "Opaque", "Var", "has_effects", "substitute_param"]

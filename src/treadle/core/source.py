@@ -16,10 +16,20 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A line of the user's code. Two are equal when they print alike: `model.py:12`."""
+    """A line of the user's code. Two are equal when they print alike: `model.py:12`.
+
+    Attributes:
+        phase: why there is a node for this line: "" it computes what the line says; "derivative" it is part of a
+            derivative rule, made while values flow forward; "backward" it carries gradients back; "optimizer" it updates parameters.
+    """
 
     file: str
     line: int
+    phase: str = ""
+
+    def in_phase(self, phase: str) -> Source:
+        """The same line in a later phase: backward is not left again."""
+        return self if self.phase in (phase, "backward") else Source(self.file, self.line, phase)
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}"
@@ -95,6 +105,22 @@ class placed:  # noqa: N801, used like a function; a class, because every node o
 
     def __exit__(self, *_: object) -> None:
         _place.scopes, _place.source = self._outside
+
+
+class phase:  # noqa: N801, as `placed`
+    """What is made inside belongs to this phase of the line."""
+
+    __slots__ = ("_name", "_outside")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._outside = _place.source
+        _place.source = caller().in_phase(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        _place.source = self._outside
 
 
 def place_text(source: Source | None = None, scope_name: str | None = None) -> str:

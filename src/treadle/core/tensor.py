@@ -413,7 +413,7 @@ def _remedy(what: str) -> str:
         return "Index with the tensor itself, x[i]; sizes must be Python ints, or come from x.shape"
     return (
         "Move this line outside of the traced function, or hand the numbers to Python code while the graph runs: "
-        "td.host_call(f, x, result=…)"
+        "td.host(f, x, result_shape=…)"
     )
 
 

@@ -11,6 +11,9 @@ There are three kinds of trace, and one rule says which takes a node when traces
 
 So inside `compile`, `grad` records symbols (its inputs have no numbers); inside `grad`, constants are computed at once;
 and what a derivative rule computes from primals alone lands outside of the linear trace, where it is a residual.
+
+A node with effects (print, check, host) goes to the innermost stage or values trace whatever it reads: so effects
+keep the order in which the program has them.
 tests/core/test_nesting.py has a test for each cell of that table.
 """
 
@@ -25,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core.errors import TraceError, TreadleError
-from treadle.core.graph import Atom, Graph, Literal, Node, Var
+from treadle.core.graph import Atom, Graph, Literal, Node, Var, has_effects
 from treadle.core.primitive import Primitive
 from treadle.core.registry import backend
 from treadle.core.source import caller, current_scope, place_text
@@ -36,6 +39,7 @@ from treadle.core.tensor import Tensor, concrete
 class _State(threading.local):
     level: int = 0
     stage: Trace | None = None
+    program: Trace | None = None  # the innermost trace that records a user's program: stage or values
 
 
 _state = _State()
@@ -55,24 +59,25 @@ class Trace:
         self.inputs: list[Var] = []
         self.nodes: list[Node] = []
         self.captures: dict[int, tuple[Var, Tensor]] = {}
-        self._outer_stage: Trace | None = None
-        self._outer_level = 0
+        self._outer: tuple[Trace | None, Trace | None, int] = None, None, 0
         self._literals: dict[int, tuple[Literal, Tensor]] = {}
         self._frozen: list[TreadleError] = []  # raised at the end: a layer that is built on the way is none of them
         self.values: dict[Var, Any] = {}  # the numbers of what was computed while recording
 
     def __enter__(self) -> Trace:
-        self._outer_stage, self._outer_level = _state.stage, _state.level
+        self._outer = _state.stage, _state.program, _state.level
         _state.level += 1
         self.level = _state.level
         self.alive = True
         if self.kind == "stage":
             _state.stage = self
+        if self.kind != "linear":
+            _state.program = self
         return self
 
     def __exit__(self, *_: object) -> None:
         self.alive = False
-        _state.stage, _state.level = self._outer_stage, self._outer_level
+        _state.stage, _state.program, _state.level = self._outer
         # A tensor that outlives the trace keeps it (to say where it was made), but must not keep others' numbers.
         self.values, self.captures, self._literals = {}, {}, {}
 
@@ -123,7 +128,8 @@ class Trace:
         outputs = [Var(s) for s in specs]
         self.nodes.append(Node(primitive, atoms, params, outputs, source, scope))
         values: Sequence[Any] = [None] * len(specs)
-        if self.computes:
+        # Inside of a stage trace effects happen when that graph runs, and not while it is traced.
+        if self.computes and not (self._outer[0] is not None and has_effects(primitive, params)):
             if known is not None:
                 values = known
             elif all(x._value is not None for x in inputs):
@@ -179,6 +185,8 @@ def bind_known(
 ) -> tuple[Tensor, ...]:
     """`bind` that returns a tuple, for outputs whose numbers may be known already."""
     target = _state.stage
+    if (primitive.effects or primitive.multiple) and has_effects(primitive, params):  # what holds graphs is multiple
+        target = _state.program
     for x in inputs:
         trace = x._trace
         if trace is not None and trace.alive and (target is None or trace.level > target.level):
@@ -205,12 +213,12 @@ def _value(x: Tensor) -> Any:
 @contextmanager
 def untraced() -> Iterator[None]:
     """Run at once, whatever is being traced around: how parameters get their first numbers inside a trace."""
-    stage, level = _state.stage, _state.level
-    _state.stage = None
+    before = _state.stage, _state.program, _state.level
+    _state.stage = _state.program = None
     try:
         yield
     finally:
-        _state.stage, _state.level = stage, level
+        _state.stage, _state.program, _state.level = before
 
 
 def is_transposable(x: Any) -> bool:

@@ -9,10 +9,11 @@ from abc import abstractmethod
 from collections import deque
 from typing import Any
 
+from treadle.core.eager import is_eager
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import Rows
 from treadle.data._nodes import Indexed, Node, Reader, show_call
-from treadle.data._pools import Pool, ProcessPool, Task, ThreadPool
+from treadle.data._pools import InlinePool, Pool, ProcessPool, Task, ThreadPool
 from treadle.data._streams import Stream, StreamMap
 from treadle.data._work import IndexedWork, MapWork, Outcome
 
@@ -32,8 +33,12 @@ class Workers:
         return {**self.__dict__, "idle": []}
 
     def lend(self) -> Pool:
-        if self.idle:
-            return self.idle.pop()
+        if is_eager():
+            return InlinePool(self.work)
+        while self.idle:
+            pool = self.idle.pop()
+            if not isinstance(pool, InlinePool):
+                return pool
         if self.kind == "thread":
             return ThreadPool(self.work, self.count)
         # A second task waits in the pipe, so that a worker never does. Tasks that carry elements do not: two sides that

@@ -9,6 +9,7 @@ import threading
 import warnings
 import weakref
 from abc import ABC, abstractmethod
+from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -37,6 +38,24 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the workers."""
+
+
+class InlinePool(Pool):
+    """No workers: a task runs in the thread that waits for it. Breakpoints stop there."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.tasks: deque[tuple[int, Task]] = deque()
+
+    def submit(self, number: int, task: Task) -> None:
+        self.tasks.append((number, task))
+
+    def wait(self) -> tuple[int, Outcome]:
+        number, task = self.tasks.popleft()
+        return number, self.work.run(task)
+
+    def close(self) -> None:
+        self.tasks.clear()
 
 
 class ThreadPool(Pool):

@@ -17,7 +17,7 @@ from treadle import array as xp
 from treadle.core.dtypes import DType, float32, float64
 from treadle.core.errors import ArgumentError, DTypeError
 from treadle.core.owned import State
-from treadle.core.source import scope
+from treadle.core.source import phase, scope
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import untraced
@@ -133,7 +133,7 @@ class Optimizer(Stateful):
         paths = chosen_paths("trainable", self.trainable, parameters)
         check_gradients(parameters, gradients, paths)
         self._check_moments(parameters, paths)
-        with scope(type(self).__name__):
+        with scope(type(self).__name__), phase("optimizer"):
             new = self._updated({p: parameters[p] for p in paths}, gradients)
         self.step = self.step + 1
         if isinstance(model, Stateful):

@@ -13,6 +13,7 @@ from treadle.train.callbacks import (
 )
 from treadle.train.checkpoints import Checkpoint
 from treadle.train.csv_log import CSVLog
+from treadle.train.doctor import Diagnosis, Finding, doctor
 from treadle.train.evaluation import evaluate, predict
 from treadle.train.fit import fit
 from treadle.train.history import History
@@ -25,11 +26,14 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "Context",
+    "Diagnosis",
     "EarlyStopping",
+    "Finding",
     "History",
     "LambdaCallback",
     "LoadReport",
     "ReduceLROnPlateau",
+    "doctor",
     "evaluate",
     "fit",
     "load",

@@ -8,6 +8,7 @@ from typing import Any
 from treadle import random
 from treadle.core import trees
 from treadle.core.dims import Dim
+from treadle.core.eager import is_eager
 from treadle.core.errors import ArgumentError, BuildError, TreadleError
 from treadle.core.stateful import Stateful, Variables, copy_of
 from treadle.core.tensor import Tensor
@@ -26,6 +27,9 @@ def build_from(model: Stateful, example: Any) -> None:
     if not isinstance(model, Module) or all(m.is_built for m in model.modules().values()):
         return
     is_shape = isinstance(example, tuple) and all(isinstance(n, int | str | Dim) for n in example)
+    if is_eager() and all(isinstance(x, Tensor) for x in trees.leaves(example)):
+        call_model(model, example, training=False)  # with numbers, for whoever stops inside
+        return
     model.init(*(example if isinstance(example, tuple) and not is_shape else (example,)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from treadle import random
-from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.train import nonfinite
@@ -27,6 +27,8 @@ from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
 from treadle.train.segments import Segments, begin
 from treadle.train.steps import Compile, evaluation_step
+from treadle.transforms import compile
+from treadle.transforms.compiling import Compiled
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,17 @@ class Run:
             data=batch,
             prediction=None if self.own_step else self._prediction(batch),
             saved=saved,
+            origin=self._origin(batch),
         )
+
+    def _origin(self, batch: Any) -> NonFiniteError | None:
+        """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
+        step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
+        arguments = (batch,) if self.own_step else unpack(batch)
+        try:
+            return step.why_not_finite(self.model, self.optimizer, *arguments)
+        except TraceError:  # a step that only runs op by op
+            return None
 
     def _prediction(self, batch: Any) -> Any:
         """What the last good weights predict for a batch, without what differs in training."""

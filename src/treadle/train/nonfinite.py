@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core import trees
+from treadle.core.describing import describe
 from treadle.core.errors import NonFiniteError
 from treadle.train._words import count
 
@@ -25,8 +26,13 @@ def report(
     data: Any,
     prediction: Any,
     saved: str,
+    origin: NonFiniteError | None = None,
 ) -> NonFiniteError:
-    """The error, with what is known: losses before, learning rate, gradients, parameters, the batch's range, a hint."""
+    """The error, with what is known: losses before, learning rate, gradients, parameters, the batch's range, a hint.
+
+    Args:
+        origin: which node made the first value that is not finite, and of what.
+    """
     bad_gradients = [path for path, finite in gradients.items() if not bool(finite)]
     bad_variables = [path for path, x in variables.items() if not _all_finite(x)]
     parts = [(name, x) for name, x in _named(data) if np.asarray(x).dtype.kind in "fV"]
@@ -48,6 +54,9 @@ def report(
     if prediction is not None:
         lines += [f"  {name:<20} {describe(x)}" for name, x in _named(prediction, "prediction")]
     lines.append(f"  The model has its weights from before this step{saved}.")
+    if origin is not None:
+        place = f", {origin.place}" if origin.place else ""
+        lines.append(f"  First{place}: " + origin.message.replace("\n", "\n  "))
     lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), prediction, losses, rate)}")
     return NonFiniteError("\n".join(lines))
 
@@ -80,18 +89,6 @@ def _hint(
         "The data, the weights and the prediction are finite: look in the loss for log or sqrt of what can be "
         "0 or negative, and for divisions by 0. The losses of td.losses take logits and have none of these."
     )
-
-
-def describe(x: Any) -> str:
-    """`f32[32,784]  -0.42 … 2.82`, with the number of values that are not finite."""
-    a = np.asarray(x)
-    spec = str(x.spec) if hasattr(x, "spec") else f"{a.dtype}{list(a.shape)}"
-    numbers = a.astype(np.float64).reshape(-1)
-    finite = numbers[np.isfinite(numbers)]
-    shown = f"{np.min(finite):.4g} … {np.max(finite):.4g}" if finite.size else "no finite values"
-    nan, infinite = int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
-    odd = [f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n]
-    return f"{spec}  {shown}{', ' + ' and '.join(odd) if odd else ''}"
 
 
 def all_finite(tensors: Sequence[Any]) -> bool:

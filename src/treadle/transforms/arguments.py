@@ -173,6 +173,19 @@ class Outcome:
     built: bool = False
 
 
+def run_eagerly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Call a function as it is, with arrays made tensors; what it assigned is undone if it raises."""
+    call = Call(function, args, kwargs)
+    new_args, new_kwargs = trees.unflatten(call.structure, call.all_leaves)
+    before = call.variables.read()
+    try:
+        result = Result.of(function(*new_args, **new_kwargs))
+    except BaseException:
+        call.variables.write(before)
+        raise
+    return result.rebuild(result.tensors)
+
+
 def with_rebuild(attempt: Callable[[Call], Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run `attempt` on the call, again when layers were built by it."""
     for _ in range(3):

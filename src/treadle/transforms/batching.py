@@ -8,9 +8,11 @@ from typing import Any
 
 from treadle.core import trees
 from treadle.core.dims import Size, same_size
+from treadle.core.eager import runs_at_once
 from treadle.core.errors import ArgumentError, RuleError, ShapeError
 from treadle.core.graph import Graph, Node, Var
 from treadle.core.primitive import Batched
+from treadle.core.registry import array_namespace
 from treadle.core.source import placed
 from treadle.core.spec import Spec, normalize_axis
 from treadle.core.tensor import Tensor
@@ -101,6 +103,8 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     @wraps(function, updated=())
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         def attempt(call: Call) -> Any:
+            if runs_at_once(call.leaves):
+                return _one_by_one(function, call, args, in_axes, out_axes, creator)
             return _vmap_once(function, call, args, in_axes, out_axes, creator)
 
         return with_rebuild(attempt, function, args, kwargs)
@@ -145,6 +149,32 @@ def _vmap_once(
     targets = _spread(out_axes, result.structure, result.positions, f"{creator}: out_axes")
     return result.rebuild(
         [_place(x, f, t, size, creator) for x, f, t in zip(outs[:n], batched[:n], targets, strict=True)]
+    )
+
+
+def _one_by_one(
+    function: Callable[..., Any], call: Call, args: tuple[Any, ...], in_axes: Any, out_axes: Any, creator: str
+) -> Any:
+    """The examples one after the other, as Python runs them."""
+    axes = _axes_of(call, args, in_axes, creator)
+    size = _batch_size(call, axes, creator)
+    if size == 0:
+        return _vmap_once(function, call, args, in_axes, out_axes, creator)
+    made: list[Result] = []
+    for k in range(int(size)):  # type: ignore[arg-type]
+        leaves = list(call.all_leaves)
+        for position, x, a in zip(call.positions, call.leaves, axes, strict=True):
+            leaves[position] = x if a is None else move_axis(x, a, 0)[k]
+        new_args, new_kwargs = trees.unflatten(call.structure, leaves)
+        made.append(Result.of(function(*new_args, **new_kwargs)))
+    first = made[0]
+    targets = _spread(out_axes, first.structure, first.positions, f"{creator}: out_axes")
+    ns = array_namespace()
+    return first.rebuild(
+        [
+            group[0] if t is None else move_axis(ns.stack(group), 0, normalize_axis(t, group[0].ndim + 1, creator))
+            for group, t in zip(zip(*(m.tensors for m in made), strict=True), targets, strict=True)
+        ]
     )
 
 

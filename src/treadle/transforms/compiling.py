@@ -12,7 +12,8 @@ from functools import update_wrapper
 from typing import Any
 
 from treadle.core.dims import Dim, Size
-from treadle.core.errors import ArgumentError
+from treadle.core.eager import is_eager
+from treadle.core.errors import ArgumentError, NonFiniteError
 from treadle.core.graph import Graph
 from treadle.core.registry import backend as get_backend
 from treadle.core.source import caller
@@ -21,7 +22,11 @@ from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
-from treadle.transforms.arguments import Call, Result, function_name, is_array, with_rebuild
+from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
+from treadle.transforms.fetching import fetched, overridden, result_paths
+from treadle.transforms.names import Place, names_of
+from treadle.transforms.provenance import FiniteGuard, error_of, with_finite_flag
+from treadle.transforms.rewiring import rewired
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
 from treadle.transforms.unrolled import UnrolledWarning, find_unrolled
@@ -48,6 +53,35 @@ class Entry:
     seen: int = 0  # how many builds of arguments have a shortcut
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A traced call.
+
+    Attributes:
+        graph, result: of the call.
+        inputs: the tensors that the graph takes.
+        assigned: the positions among them of variables that the call assigns.
+        run: runs a graph of these inputs on the function's backend.
+    """
+
+    graph: Graph
+    result: Result
+    inputs: list[Tensor]
+    assigned: set[int]
+    run: Callable[[Graph, Sequence[Tensor]], list[Tensor]]
+
+    @property
+    def named(self) -> dict[str, Place]:
+        """The values by name, without those that have a number alone."""
+        named = names_of(self.graph, result_paths(self.result))
+        return {name: place for name, place in named.items() if not name.startswith("%")}
+
+    def values(self, places: Sequence[Place]) -> list[Tensor]:
+        """These values, from one run."""
+        graph = rewired(self.graph, places, {})
+        return self.run(graph.with_outputs(graph.outputs[len(self.graph.outputs) :]).prune(), self.inputs)
+
+
 class Compiled:
     """A compiled function, made by `td.compile`: traced once for each combination of shapes, dtypes, static arguments.
 
@@ -56,11 +90,17 @@ class Compiled:
     """
 
     def __init__(
-        self, function: Callable[..., Any], dynamic: Mapping[str, Any] | None, backend: str | None, name: str | None
+        self,
+        function: Callable[..., Any],
+        dynamic: Mapping[str, Any] | None,
+        backend: str | None,
+        name: str | None,
+        nan_check: bool = False,
     ) -> None:
         self.function = function
         self.dynamic = dict(dynamic or {})
         self.backend = backend
+        self.nan_check = nan_check
         self.name = name or function_name(function)
         self.traces = 0
         self._cache: OrderedDict[Hashable, Entry] = OrderedDict()
@@ -78,6 +118,8 @@ class Compiled:
         return _BoundCompiled(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_eager():
+            return run_eagerly(self.function, args, kwargs)
         for known in self._shortcuts:
             out = known(args, kwargs)
             if out is not MISS:
@@ -107,6 +149,104 @@ class Compiled:
                 return self._entry(call)[0].graph
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def names(self, *args: Any, **kwargs: Any) -> list[str]:
+        """The names of the values that `fetch` and `override` can reach in a call with these arguments.
+
+        >>> import treadle as td
+        >>> td.compile(lambda x: {"total": td.exp(x).sum()}).names(td.zeros(3))
+        ['x', 'total', 'exp', 'sum']
+        """
+
+        def attempt(call: Call) -> list[str]:
+            with self._lock:
+                entry = self._entry(call)[0]
+            named = names_of(entry.graph, result_paths(entry.result))
+            return [name for name in named if not name.startswith("%")]
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def fetch(self, names: Sequence[str], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Run once and return values from the middle of the function. Nothing is assigned to modules.
+
+        Names are those of arguments ("x", "model.dense.kernel"), of results ("loss"; "out" for a single one, "0", "1",
+        … of a tuple), of `td.probe`s, `scope/out` for what a layer gives, `scope/tanh` for a value by its operation
+        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/", `**` for any.
+        "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
+        respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
+        `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
+
+        Raises:
+            ArgumentError: no value has such a name; the message has names that are near.
+
+        >>> import treadle as td
+        >>> def loss(w, x):
+        ...     with td.scope("hidden"):
+        ...         h = td.tanh(w * x)
+        ...     return {"loss": (h * h).sum()}
+        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.asarray([1.0]), td.asarray([0.0]))
+        >>> {name: value.tolist() for name, value in found.items()}
+        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0], 'grad/hidden/tanh': [0.0]}
+        """
+        what = f"td.compile({self.name}).fetch"
+
+        def attempt(call: Call) -> dict[str, Tensor]:
+            with self._lock:
+                entry, variables = self._entry(call)
+                found, graph = fetched(entry.graph, entry.result, names, what)
+            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
+            return dict(zip(found, outs, strict=True))
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def override(self, values: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Run once with values in the middle replaced, and return the result. Nothing is assigned to modules.
+
+        Args:
+            values: by name, as in `fetch`: a tensor of the value's shape and dtype, or a function of what the value
+                would have been. In the body of a scan it is replaced at each step.
+
+        Raises:
+            ArgumentError: no value has such a name.
+            ShapeError: the replacement has another shape or dtype.
+
+        >>> import treadle as td
+        >>> f = td.compile(lambda x: td.exp(td.tanh(x)) + 1)
+        >>> f.override({"tanh": td.asarray([0.0])}, td.asarray([3.0])).tolist()
+        [2.0]
+        >>> f.override({"tanh": lambda h: h * 0}, td.asarray([3.0])).tolist()
+        [2.0]
+        """
+        what = f"td.compile({self.name}).override"
+
+        def attempt(call: Call) -> Any:
+            with self._lock:
+                entry, variables = self._entry(call)
+            graph = overridden(entry.graph, entry.result, values, what)
+            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
+            return entry.result.rebuild(outs[: len(entry.result.positions)])
+
+        return with_rebuild(attempt, self.function, args, kwargs)
+
+    def opened(self, *args: Any, **kwargs: Any) -> Opened:
+        """The traced version of a call with these arguments, for tools that look inside."""
+
+        def attempt(call: Call) -> Opened:
+            with self._lock:
+                entry, variables = self._entry(call)
+            inputs = [*call.leaves, *variables, *entry.captured]
+            first = len(call.leaves)
+            return Opened(entry.graph, entry.result, inputs, {first + i for i in entry.assigned}, self._run_graph)
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
+
+    def _run_graph(self, graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Run a graph made of a traced version's, on this function's backend."""
+        executable = graph.derived.get("fetching")
+        if executable is None:
+            executable = graph.derived["fetching"] = get_backend(self.backend).prepare(simplify(graph))
+        values = executable([x.numpy() for x in inputs])
+        return [Tensor(Spec(v.shape, s.dtype), v) for v, s in zip(values, graph.output_specs, strict=True)]
 
     def explain(self, *args: Any, **kwargs: Any) -> Any:
         """What a call with these arguments runs: its kernels with their work, what lies in memory and why.
@@ -160,6 +300,25 @@ class Compiled:
                 "kernels. Its graph is td.graph(f)(*args)"
             )
         return getattr(backend, ability)
+
+    def why_not_finite(self, *args: Any, **kwargs: Any) -> NonFiniteError:
+        """What makes the results of a call with these arguments NaN or infinite, found node by node with NumPy.
+
+        Nothing is assigned, printed, or called again.
+
+        >>> import treadle as td
+        >>> error = td.compile(lambda x: td.log(x).sum()).why_not_finite(td.asarray([1.0, 0.0]))
+        >>> print(error.message.splitlines()[0])
+        an infinite value in the forward pass: `log` made it of finite numbers
+        """
+
+        def attempt(call: Call) -> NonFiniteError:
+            with self._lock:
+                entry, variables = self._entry(call)
+            inputs = [x.numpy() for x in (*call.leaves, *variables, *entry.captured)]
+            return error_of(entry.graph, inputs, [])
+
+        return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
     def clear_cache(self) -> None:
         """Forget all traced versions."""
@@ -232,7 +391,11 @@ class Compiled:
         closed = graph.close()
         self._notice_unrolled(closed)
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
-        executable = get_backend(self.backend).prepare(simplify(closed))
+        prepare = get_backend(self.backend).prepare
+        if self.nan_check:
+            executable = FiniteGuard(closed, prepare(simplify(with_finite_flag(closed))))
+        else:
+            executable = prepare(simplify(closed))
         return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
 
     def _notice(self, call: Call) -> None:
@@ -339,6 +502,7 @@ def compile(
     dynamic: Mapping[str, Any] | None = None,
     backend: str | None = None,
     name: str | None = None,
+    nan_check: bool = False,
 ) -> Any:
     """A function that runs as one graph: traced at the first call, then run without Python between operations.
 
@@ -350,8 +514,12 @@ def compile(
         dynamic: sizes that one version serves: `{"x": ("batch", None)}` names axis 0 of x; equal names are equal sizes.
         backend: "reference", or another that `treadle doctor` lists; the current one if None.
         name: what messages and graphs call it.
+        nan_check: look after each run whether all results and assigned variables are finite. If not, nothing is
+            assigned, the run is repeated node by node from the same inputs, and the error names the node that made the
+            first NaN or infinity, its line and layer, what it took, and where that came from.
 
     Raises (at a call):
+        NonFiniteError: with `nan_check`, a result is NaN or infinite.
         TraceError: the function asks for a number (`if x > 0`) that is not known while tracing.
 
     >>> import treadle as td
@@ -360,8 +528,8 @@ def compile(
     ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], 1)
     """
     if function is None:
-        return lambda f: Compiled(f, dynamic, backend, name)
-    return Compiled(function, dynamic, backend, name)
+        return lambda f: Compiled(f, dynamic, backend, name, nan_check)
+    return Compiled(function, dynamic, backend, name, nan_check)
 
 
 def trace_to_graph(function: Callable[..., Any], args: Any, kwargs: Any, creator: str) -> tuple[Graph, Result]:

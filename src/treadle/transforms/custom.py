@@ -7,6 +7,7 @@ from functools import update_wrapper, wraps
 from typing import Any
 
 from treadle.core import trees
+from treadle.core.eager import is_eager
 from treadle.core.errors import ArgumentError, DerivativeError
 from treadle.core.primitive import Opaque
 from treadle.core.registry import array_namespace
@@ -15,7 +16,7 @@ from treadle.core.tracing import bind_known, trace
 from treadle.ops import elementwise as ew
 from treadle.ops.control import custom as primitives
 from treadle.ops.control.call import call as call_primitive
-from treadle.transforms.arguments import Call, Result, function_name, with_rebuild
+from treadle.transforms.arguments import Call, Result, function_name, run_eagerly, with_rebuild
 
 
 class custom_jvp:  # noqa: N801, used as a decorator
@@ -216,6 +217,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function, updated=())
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if is_eager():
+            return run_eagerly(function, args, kwargs)
+
         def attempt(call: Call) -> Any:
             variables = call.variables.read()
             kept: dict[str, Any] = {}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias, Union
 
 from treadle.core.errors import DerivativeError
+from treadle.core.graph import has_effects
 from treadle.core.primitive import Primitive, Unknown, Zero
+from treadle.core.running import quiet
+from treadle.core.source import phase
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import bind_known, is_transposable
@@ -77,10 +81,15 @@ def push_node(
         # for both values and tangents would not be linear.
         rule = "linearize"
     if active and rule in primitive.rules:
-        outs, made = primitive.rules[rule](primals, tangents, **params)
+        # Where the numbers are known, the effects have happened: the rule runs the same again.
+        with quiet() if known is not None and has_effects(primitive, params) else nullcontext():
+            outs, made = primitive.rules[rule](primals, tangents, **params)
         return outs, made
     outs = bind_known(primitive, primals, params, known)
-    return outs, push_forward(primitive, params, primals, tangents, outs)
+    if not active:
+        return outs, [Zero(o.spec) for o in outs]
+    with phase("derivative"):
+        return outs, push_forward(primitive, params, primals, tangents, outs)
 
 
 def _fit(t: Any, spec: Spec) -> Tangent:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from treadle.core import trees
 from treadle.core.errors import ArgumentError, DerivativeError
-from treadle.core.graph import Graph, Node
+from treadle.core.graph import Graph, Node, Var
 from treadle.core.primitive import Zero
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
@@ -18,9 +18,18 @@ from treadle.transforms.grad import linearize_call
 
 
 def push_graph(
-    graph: Graph, primals: Sequence[Tensor], captured: Sequence[Tensor], tangents: Sequence[Tangent]
+    graph: Graph,
+    primals: Sequence[Tensor],
+    captured: Sequence[Tensor],
+    tangents: Sequence[Tangent],
+    values: Mapping[Var, Any] | None = None,
 ) -> tuple[list[Tensor], list[Tangent]]:
-    """Outputs and their tangents: the graph's nodes run again, each followed by its jvp rule."""
+    """Outputs and their tangents: the graph's nodes run again, each followed by its jvp rule.
+
+    Args:
+        values: numbers of the graph's values, where they have been computed already.
+    """
+    numbers = values or {}
     moved: dict[int, Tangent] = {}
     keep: list[Tensor] = []  # keeps the ids in `moved` valid
 
@@ -33,7 +42,14 @@ def push_graph(
     moved.update((id(x), t) for x, t in zip(inputs, tangents, strict=True))
 
     def visit(node: Node, ins: list[Tensor]) -> Sequence[Tensor]:
-        outs, made = push_node(node.primitive, node.params, ins, [tangent_of(x) for x in ins])
+        known = [numbers.get(v) for v in node.outputs]
+        outs, made = push_node(
+            node.primitive,
+            node.params,
+            ins,
+            [tangent_of(x) for x in ins],
+            known=None if values is None or any(v is None for v in known) else known,
+        )
         keep.extend(outs)
         moved.update((id(o), t) for o, t in zip(outs, made, strict=True) if not isinstance(t, Zero))
         return outs
@@ -64,7 +80,8 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     check_sequences(creator, primals, tangents)
     call = trace_call(function, tuple(primals), {}, range(len(primals)), creator=creator)
     directions = check_tangents(call.wanted, tangents, creator)
-    outs, made = push_graph(call.traced.graph, call.wanted.tensors, call.traced.captured, directions)
+    t = call.traced
+    outs, made = push_graph(t.graph, call.wanted.tensors, t.captured, directions, t.values)
     call.assign(outs)
     return call.value(outs), call.value([instantiate(t) for t in made])
 

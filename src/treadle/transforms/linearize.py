@@ -135,7 +135,7 @@ def transpose_graph(
             literal_tensor(a) if isinstance(a, Literal) else Unknown(a.spec) if a in linear else env[a]
             for a in node.inputs
         ]
-        with placed(node.source, node.scope):
+        with placed(node.source.in_phase("backward"), node.scope):
             for atom, made in zip(node.inputs, pull_back(node.primitive, node.params, inputs, outs), strict=True):
                 accumulate(atom, made)
     return [cts.get(v, Zero(v.spec)) for v, is_unknown in zip(graph.inputs, unknown, strict=True) if is_unknown]

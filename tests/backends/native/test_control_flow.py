@@ -129,7 +129,7 @@ def test_outputs_that_are_inputs():
 
 def test_python_inside_a_loop():
     def cosine(v):
-        return td.host_call(np.cos, v, result=td.Spec((4, 5), td.float64))
+        return td.host(np.cos, v, result_shape=td.Spec((4, 5), td.float64))
 
     agree(lambda x, xs: td.scan(lambda c, v: (c + cosine(v), c), x, xs), X, XS)
 
@@ -141,7 +141,7 @@ def test_a_compiled_function_called_by_python_inside_a_compiled_function():
     def back(y):
         return np.asarray(inner(td.full((200, 200), float(y))).numpy())
 
-    f = td.compile(lambda a: td.host_call(back, td.sum(a) * 0 + 1, result=td.Spec((), td.float32)) + td.sum(a @ a))
+    f = td.compile(lambda a: td.host(back, td.sum(a) * 0 + 1, result_shape=td.Spec((), td.float32)) + td.sum(a @ a))
     assert f(a).item() == 2 * 200.0**3
 
 

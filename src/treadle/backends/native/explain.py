@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from treadle.backends.native import engine
-from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, While
+from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, Turn, While
 from treadle.backends.native.target import host
 from treadle.core.graph import Node
 from treadle.core.source import place_text
@@ -174,6 +174,8 @@ def _kernel(number: int, item: Item, depth: int, rounds: int) -> Kernel:
             text,
             (item.node,),
         )
+    if isinstance(item, Turn):
+        return Kernel(number, "Python: which turn of the loop", depth, rounds, 0, 0, 1, "", "", "turn")
     if isinstance(item, Repeat):
         name = f"loop of {item.count}"
     elif isinstance(item, While):

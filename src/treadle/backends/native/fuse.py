@@ -143,6 +143,7 @@ class _Fusing:
         self.reasons: dict[Var, str] = {}
         self.steps: list[Step] = []
         self.step_of: dict[Var, Step] = {}
+        self.last_effect: Step | None = None
         self.placed: dict[tuple[Var, int, int], dict[Var, bool] | None] = {}
 
     def run(self) -> Fusion:
@@ -276,6 +277,10 @@ class _Fusing:
             if isinstance(a, Var):
                 for v in self._kept_behind(a):
                     self._read(step, v)
+        if node.has_effects:  # effects keep the order of the program
+            if self.last_effect is not None:
+                step.after |= self.last_effect.after | 1 << self.last_effect.number
+            self.last_effect = step
         for v in step.members:
             self.step_of[v] = step
 

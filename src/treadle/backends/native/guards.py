@@ -1,8 +1,9 @@
-"""Indices that must be in range: the graph itself finds out whether they all were.
+"""What must hold, and is asked by the graph itself: indices in range, and the user's checks.
 
-`gather` and `scatter` of mode "error" may not read or write elsewhere, and have to say so at the end of the step. Each
-gets a node that asks whether any index is outside; loops carry the answer along, branches return it, and the graph has
-one more output, which is true if anything was wrong. Kernels hold indices inside meanwhile, so no memory is harmed.
+`gather` and `scatter` of mode "error" may not read or write elsewhere, and have to say so at the end of the step; so
+has `check`. Each gets nodes that ask whether it went wrong; loops carry the answer along, branches return it, and the
+graph has one more output: 0, or the number of something that was wrong (`CHECKS` lists what they number). Kernels hold
+indices inside meanwhile, so no memory is harmed.
 """
 
 from __future__ import annotations
@@ -13,20 +14,30 @@ from typing import Any
 import numpy as np
 
 from treadle.backends.native.expand import Nodes
-from treadle.core.dtypes import bool_
+from treadle.core.dtypes import int32
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.spec import Spec
 
-FALSE = Literal(np.array(False))
-FLAG = Spec((), bool_)
+NOTHING = Literal(np.array(0, np.int32))  # wrong
+FLAG = Spec((), int32)
+INDEX = 1  # the number of an index out of range; those of checks follow
 
 
-def guard_indices(graph: Graph) -> tuple[Graph, bool]:
-    """The graph with one more output, whether an index was out of range; or the same graph, if none can be."""
+def guard(graph: Graph) -> tuple[Graph, list[Node] | None]:
+    """The graph with one more output, the number of what was wrong; or the same graph, if nothing can be.
+
+    Returns: also the checks: number k + 2 is checks[k]. None for a graph that needs no guard.
+    """
+    checks: list[Node] = []
+    made, guarded = _guard(graph, checks)
+    return made, checks if guarded else None
+
+
+def _guard(graph: Graph, checks: list[Node]) -> tuple[Graph, bool]:
     nodes: list[Node] = []
     flags: list[Var] = []
     for node in graph.nodes:
-        replaced, flag = _guarded(node)
+        replaced, flag = _guarded(node, checks)
         nodes += replaced
         if flag is not None:
             flags.append(flag)
@@ -35,24 +46,43 @@ def guard_indices(graph: Graph) -> tuple[Graph, bool]:
     total: Atom = flags[0]
     for flag in flags[1:]:
         new = Nodes(graph.nodes[-1])
-        total = new.add("or_", total, flag)
+        total = new.add("maximum", total, flag)
         nodes += new.made
     made = Graph(graph.name, graph.inputs, nodes, [*graph.outputs, total], input_names=graph.input_names)
-    return made, True
+    return made.prune(), True  # what only a check's message needed is not computed
 
 
-def _guarded(node: Node) -> tuple[list[Node], Var | None]:
+def _guarded(node: Node, checks: list[Node]) -> tuple[list[Node], Var | None]:
     """The nodes in place of one, and its flag if it has one."""
     name = node.primitive.name
     if name in ("gather", "scatter"):
         return _indexed(node)
+    if name == "check":
+        return _checked(node, checks)
     if name == "scan":
-        return _scan(node)
+        return _scan(node, checks)
     if name == "while_loop":
-        return _while(node)
+        return _while(node, checks)
     if name == "cond":
-        return _cond(node)
+        return _cond(node, checks)
     return [node], None
+
+
+def _checked(node: Node, checks: list[Node]) -> tuple[list[Node], Var | None]:
+    checks.append(node)
+    good = node.inputs[0]
+    if 0 in good.spec.shape:
+        return [], None
+    new = Nodes(node)
+    wrong: Atom = new.add("not_", good)
+    if good.spec.ndim:
+        wrong = new.add("any", wrong, axes=tuple(range(good.spec.ndim)))
+    flag = _numbered(new, wrong, INDEX + len(checks))
+    return new.made, flag
+
+
+def _numbered(new: Nodes, wrong: Atom, number: int) -> Var:
+    return new.add("select", wrong, Literal(np.array(number, np.int32)), NOTHING)
 
 
 def _indexed(node: Node) -> tuple[list[Node], Var | None]:
@@ -77,7 +107,8 @@ def _indexed(node: Node) -> tuple[list[Node], Var | None]:
             continue
         here = new.add("any", outside, axes=tuple(range(outside.spec.ndim)))
         flag = here if flag is None else new.add("or_", flag, here)
-    return [*new.made, node], flag
+    number = None if flag is None else _numbered(new, flag, INDEX)
+    return [*new.made, node], number
 
 
 def _outside(new: Nodes, column: Var, size: int) -> Var | None:
@@ -93,10 +124,10 @@ def _outside(new: Nodes, column: Var, size: int) -> Var | None:
     return parts[0] if len(parts) == 1 else new.add("or_", *parts)
 
 
-def _scan(node: Node) -> tuple[list[Node], Var | None]:
+def _scan(node: Node, checks: list[Node]) -> tuple[list[Node], Var | None]:
     p = node.params
     consts, carry = p["consts"], p["carry"]
-    body, guarded = guard_indices(p["body"])
+    body, guarded = _guard(p["body"], checks)
     if not guarded:
         return [node], None
     before = Var(FLAG)
@@ -105,21 +136,21 @@ def _scan(node: Node) -> tuple[list[Node], Var | None]:
     outputs = [*body.outputs[:carry], after, *body.outputs[carry:-1]]
     params = {**p, "body": Graph(body.name, inputs, [*body.nodes, *nodes], outputs), "carry": carry + 1}
     flag = Var(FLAG)
-    given = [*node.inputs[: consts + carry], FALSE, *node.inputs[consts + carry :]]
+    given = [*node.inputs[: consts + carry], NOTHING, *node.inputs[consts + carry :]]
     outs = [*node.outputs[:carry], flag, *node.outputs[carry:]]
     return [Node(node.primitive, given, params, outs, node.source, node.scope)], flag
 
 
 def _either(body: Graph, before: Var) -> tuple[Var, list[Node]]:
     new = Nodes(body.nodes[-1])
-    return new.add("or_", before, body.outputs[-1]), new.made
+    return new.add("maximum", before, body.outputs[-1]), new.made
 
 
-def _while(node: Node) -> tuple[list[Node], Var | None]:
+def _while(node: Node, checks: list[Node]) -> tuple[list[Node], Var | None]:
     """A wrong index ends the loop: with the element at hand instead of the missing one it might never end."""
     p: dict[str, Any] = node.params
-    body, in_body = guard_indices(p["body"])
-    condition, in_condition = guard_indices(p["condition"])
+    body, in_body = _guard(p["body"], checks)
+    condition, in_condition = _guard(p["condition"], checks)
     if not (in_body or in_condition):
         return [node], None
     before = Var(FLAG)
@@ -130,19 +161,19 @@ def _while(node: Node) -> tuple[list[Node], Var | None]:
         new_body = Graph(body.name, [*body.inputs, before], body.nodes, [*body.outputs, before])
     wrong = Var(FLAG)
     new = Nodes(condition.nodes[-1] if condition.nodes else node)
-    stop: Atom = new.add("or_", wrong, condition.outputs[1]) if in_condition else wrong
-    going = new.add("and_", condition.outputs[0], new.add("not_", stop))
+    stop: Atom = new.add("maximum", wrong, condition.outputs[1]) if in_condition else wrong
+    going = new.add("and_", condition.outputs[0], new.add("eq", stop, NOTHING))
     new_condition = Graph(condition.name, [*condition.inputs, wrong], [*condition.nodes, *new.made], [going])
     flag = Var(FLAG)
     params = {**p, "body": new_body, "condition": new_condition}
     outs = [*node.outputs, flag]
-    loop = Node(node.primitive, [*node.inputs, FALSE], params, outs, node.source, node.scope)
+    loop = Node(node.primitive, [*node.inputs, NOTHING], params, outs, node.source, node.scope)
     if not in_condition:
         return [loop], flag
     # What the condition found wrong at last is not in the carry: ask again, of the carry that it ended with.
     asked, (answer,) = _copied(condition, [*node.inputs[: p["condition_consts"]], *node.outputs], condition.outputs[1:])
     last = Nodes(node)
-    total = last.add("or_", flag, answer)
+    total = last.add("maximum", flag, answer)
     return [loop, *asked, *last.made], total
 
 
@@ -164,11 +195,11 @@ def _copied(graph: Graph, inputs: Sequence[Atom], outputs: Sequence[Atom]) -> tu
     return nodes, [env.get(a, a) if isinstance(a, Var) else a for a in outputs]
 
 
-def _cond(node: Node) -> tuple[list[Node], Var | None]:
-    made: Sequence[tuple[Graph, bool]] = [guard_indices(g) for g in node.params["branches"]]
+def _cond(node: Node, checks: list[Node]) -> tuple[list[Node], Var | None]:
+    made: Sequence[tuple[Graph, bool]] = [_guard(g, checks) for g in node.params["branches"]]
     if not any(guarded for _, guarded in made):
         return [node], None
-    branches = tuple(g if guarded else g.with_outputs([*g.outputs, FALSE]) for g, guarded in made)
+    branches = tuple(g if guarded else g.with_outputs([*g.outputs, NOTHING]) for g, guarded in made)
     flag = Var(FLAG)
     outs = [*node.outputs, flag]
     return [

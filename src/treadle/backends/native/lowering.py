@@ -124,7 +124,7 @@ def stretched(place: Place, shape: tuple[int, ...]) -> Place:
 
 # elementwise
 
-UNCHANGED = ("stop_gradient",)
+UNCHANGED = ("on_gradient", "stop_gradient")
 
 ELEMENTWISE = [
     "neg",
@@ -201,7 +201,7 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
     return low.table.select(mask, x, y)
 
 
-@_rule("stop_gradient")
+@_rule("on_gradient", "stop_gradient")
 def _(low: Lowering, node: Node, place: Place) -> Expr:
     return low.at(node.inputs[0], place)
 
@@ -534,4 +534,4 @@ def _sum_of_products(low: Lowering, loops: list[LoopVar], x: Expr, y: Expr) -> E
     return low.table.add(Reduce("sum", tuple(loops), product, product.dtype)) if loops else product
 
 
-VIEWS = ("broadcast", "reshape", "transpose", "reverse", "slice", "unfold", "stop_gradient")
+VIEWS = ("broadcast", "reshape", "transpose", "reverse", "slice", "unfold", "stop_gradient", "on_gradient")

@@ -79,6 +79,23 @@ class Host:
 
 
 @dataclass
+class Turn:
+    """Python is told that a loop begins, goes on or ends: what prints and checks inside says at which turn."""
+
+    what: str  # "begin" | "next" | "end"
+    first: int = 0
+    by: int = 1
+
+    def happen(self, turns: list[int]) -> None:
+        if self.what == "begin":
+            turns.append(self.first - self.by)
+        elif self.what == "next":
+            turns[-1] += self.by
+        else:
+            turns.pop()
+
+
+@dataclass
 class Repeat:
     """A scan's items, `count` times."""
 
@@ -105,7 +122,7 @@ class Branch:
     branches: list[list[Item]] = field(default_factory=list)
 
 
-Item: TypeAlias = Union[Launch, Host, Repeat, While, Branch]
+Item: TypeAlias = Union[Launch, Host, Turn, Repeat, While, Branch]
 
 
 @dataclass
@@ -141,6 +158,8 @@ def _lines(items: Sequence[Item], pieces: Sequence[Piece], indent: str = "") -> 
         elif isinstance(item, Host):
             places = ", ".join(map(at, (*item.inputs, *item.outputs)))
             yield f"{indent}call Python for {item.node.primitive.name} on {places}"
+        elif isinstance(item, Turn):
+            yield f"{indent}call Python for the {item.what} of turns"
         elif isinstance(item, Repeat):
             yield f"{indent}repeat {item.count} times"
             yield from _lines(item.items, pieces, indent + "  ")
@@ -385,7 +404,9 @@ class _Planner:
         for location in (*state, *slices, *stacked, *sources):
             self.touch(location)
         inner = self.graph(body, [*sources[:consts], *state, *slices], [*state, *stacked])
-        return [*items, *self._leave(begin), Repeat(number, count, inner)]
+        first, by = (count - 1, -1) if p["reverse"] else (0, 1)
+        loop = Repeat(number, count, inner)
+        return [*items, *self._leave(begin), *_counted(loop, inner, first, by, body.has_effects)]
 
     def _slice(self, location: Location, size: int, loop: int, params: dict[str, Any]) -> Location:
         if params["reverse"]:
@@ -408,7 +429,8 @@ class _Planner:
         loop = While(-1 if p["max_steps"] is None else p["max_steps"], flag)
         loop.test = self.graph(p["condition"], [*sources[:nc], *state], [flag])
         loop.items = self.graph(p["body"], [*sources[nc : nc + nb], *state], state)
-        return [*items, *self._leave(begin), loop]
+        effects = p["body"].has_effects or p["condition"].has_effects
+        return [*items, *self._leave(begin), *_counted(loop, loop.test, 0, 1, effects)]
 
     def cond(self, node: Node, places: dict[Var, Location]) -> list[Item]:
         index, *sources = (self._at(a, places) for a in node.inputs)
@@ -420,6 +442,14 @@ class _Planner:
         for graph in node.params["branches"]:
             made.branches.append(self.graph(graph, sources, outs))
         return [*self._leave(begin), made]
+
+
+def _counted(loop: Repeat | While, items: list[Item], first: int, by: int, effects: bool) -> list[Item]:
+    """A loop whose turns Python counts, if there is anything in it that may say them. `items` begin each turn."""
+    if not effects:
+        return [loop]
+    items.insert(0, Turn("next", first, by))
+    return [Turn("begin", first, by), loop, Turn("end")]
 
 
 CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] = {
@@ -436,4 +466,17 @@ def _bytes(atom: Atom) -> int:
     return int(size * atom.spec.dtype.numpy.itemsize)
 
 
-__all__ = ["Branch", "Buffer", "Host", "Item", "Launch", "Location", "Move", "Plan", "Repeat", "While", "plan"]
+__all__ = [
+    "Branch",
+    "Buffer",
+    "Host",
+    "Item",
+    "Launch",
+    "Location",
+    "Move",
+    "Plan",
+    "Repeat",
+    "Turn",
+    "While",
+    "plan",
+]

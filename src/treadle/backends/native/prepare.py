@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from treadle.backends.native.expand import EXPANDED, INLINED, expand
 from treadle.backends.native.explain import Explanation, Kernel
 from treadle.backends.native.explain import code as code_of_plan
 from treadle.backends.native.explain import explain as explain_plan
-from treadle.backends.native.guards import guard_indices
+from treadle.backends.native.guards import INDEX, guard
 from treadle.backends.native.plan import CONTROL, plan
 from treadle.backends.native.profile import measure
 from treadle.backends.native.run import Executable
@@ -20,9 +21,10 @@ from treadle.backends.native.steps import supported
 from treadle.backends.reference.run import bind_sizes, run_primitive
 from treadle.backends.reference.run import prepare as reference_prepare
 from treadle.core.dims import Size
-from treadle.core.errors import TreadleError
-from treadle.core.graph import Graph
+from treadle.core.errors import CheckError, TreadleError
+from treadle.core.graph import Graph, Node
 from treadle.core.primitive import all_primitives
+from treadle.core.running import fresh_turns, repeating, results_kept
 from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
@@ -75,25 +77,41 @@ def checked(graph: Graph) -> Graph:
 
 def compile_graph(graph: Graph) -> Executable | Guarded:
     """An executable for a graph whose sizes are known."""
-    guarded, has_guard = guard_indices(expand(graph))
+    guarded, checks = guard(expand(graph))
     made = Executable(plan(guarded))
-    return Guarded(graph, made) if has_guard else made
+    return made if checks is None else Guarded(graph, made, checks)
 
 
 class Guarded:
-    """An executable whose last output says whether an index was out of range; then the reference finds out which."""
+    """An executable whose last output says what was wrong; then the reference finds out where, and says it.
 
-    def __init__(self, graph: Graph, inner: Executable) -> None:
-        self.graph, self.inner = graph, inner
+    Nothing has been assigned by then. The reference repeats the run without its effects: nothing is printed again, and
+    host functions are not called again.
+    """
+
+    def __init__(self, graph: Graph, inner: Executable, checks: Sequence[Node]) -> None:
+        self.graph, self.inner, self.checks = graph, inner, checks
+        self._calls = graph.has_effects and any(n.primitive.name == "host" for n in graph.walk())
 
     def at_sizes(self, inputs: Sequence[Array]) -> Executable:
         return self.inner
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        outputs = self.inner(inputs)
-        if outputs.pop():
-            return list(reference_prepare(self.graph)(inputs))  # it raises, or no step that counts had such an index
-        return outputs
+        with results_kept() if self._calls else nullcontext([]) as results:
+            outputs = self.inner(inputs)
+        wrong = int(outputs.pop())
+        if not wrong:
+            return outputs
+        with repeating(results), fresh_turns():
+            correct = reference_prepare(self.graph)(inputs)  # it raises, or no step that counts had such an index
+        if wrong == INDEX:
+            return list(correct)
+        node = self.checks[wrong - INDEX - 1]
+        words = str(node.params["message"].value)
+        raise CheckError(
+            f"{words}\n  It fails in the compiled run, and just holds in NumPy's run of the same inputs, whose rounding "
+            "differs: so the values that failed are not known here"
+        ).at(place_text(node.source, node.scope))
 
 
 def explain(executable: Any, inputs: Sequence[Array]) -> Explanation:
@@ -113,7 +131,7 @@ def profile(executable: Any, inputs: Sequence[Array], repeat: int) -> tuple[list
 
 def left_to_reference() -> list[str]:
     """Names of the primitives that a compiled function computes with their references, in Python."""
-    other = {"constant", "linear_call", *CONTROL, *INLINED, *EXPANDED, *SEQUENTIAL}
+    other = {"constant", "linear_call", "check", "probe", *CONTROL, *INLINED, *EXPANDED, *SEQUENTIAL}
     return [p.name for p in all_primitives() if p.name not in supported() | other]
 
 

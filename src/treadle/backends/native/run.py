@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.backends.native import engine
 from treadle.backends.native.memory import check_memory
-from treadle.backends.native.plan import Branch, Host, Item, Launch, Location, Plan, Repeat, While
+from treadle.backends.native.plan import Branch, Host, Item, Launch, Location, Plan, Repeat, Turn, While
 from treadle.backends.native.runtime import (
     BRANCH,
     HOST,
@@ -25,6 +25,7 @@ from treadle.backends.native.runtime import (
     runtime,
 )
 from treadle.core.errors import CompileError, TreadleError
+from treadle.core.running import fresh_turns, turns
 from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
@@ -139,7 +140,7 @@ class _Layout:
         self.own: list[int] = []  # words that hold a place in the table itself, in bytes
         self.arena: list[int] = []  # words that hold a place in the arena
         self.patches: list[tuple[int, int, int]] = []  # (word, array, bytes beyond its beginning)
-        self.hosts: list[tuple[Host, list[int]]] = []
+        self.hosts: list[tuple[Host | Turn, list[int]]] = []
         self.labels: list[Item] = []
         steps: list[tuple[Item, dict[str, Any]]] = []
         self._flatten(plan.items, steps)
@@ -190,6 +191,9 @@ class _Layout:
             words[w], words[w + 7] = HOST, len(self.hosts)
             begin = self._slots((*item.inputs, *item.outputs))
             self.hosts.append((item, list(range(begin, begin + len(item.inputs) + len(item.outputs)))))
+        elif isinstance(item, Turn):
+            words[w], words[w + 7] = HOST, len(self.hosts)
+            self.hosts.append((item, []))
         elif isinstance(item, Repeat):
             words[w], words[w + 7] = LOOP, item.count
         elif isinstance(item, While):
@@ -271,7 +275,11 @@ class _Context:
         """0; or minus the number of an array that has to be copied first; or 1, and then there is an error."""
         if self._pool != (now := pool()):
             self.table[0] = self._pool = now
-        code: int = self._run(self._own, id(arrays))
+        if self._callback is None:
+            code: int = self._run(self._own, id(arrays))
+            return code
+        with fresh_turns():
+            code = self._run(self._own, id(arrays))
         return code
 
     def take_error(self) -> BaseException:
@@ -282,6 +290,9 @@ class _Context:
     def _host(self, number: int) -> int:
         """Compute a node with its reference, on the memory that its slots point to."""
         item, slots = self.layout.hosts[number]
+        if isinstance(item, Turn):
+            item.happen(turns())
+            return 0
         node = item.node
         try:
             specs = [a.spec for a in (*node.inputs, *node.outputs)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from treadle.core.dtypes import int32
+from treadle.core.eager import runs_at_once
 from treadle.core.errors import DTypeError, OutOfRangeError, ShapeError
 from treadle.core.graph import Atom, Graph, Node
 from treadle.core.primitive import Batched, Primitive, Unknown, Zero
@@ -16,8 +17,9 @@ from treadle.core.registry import array_namespace, graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.ops.control.assigned import Watch, watched
-from treadle.ops.control.bodies import Bodies, Body, check_functions, trace_bodies
+from treadle.ops.control.bodies import Bodies, Body, Leaves, check_functions, trace_bodies
 from treadle.ops.control.call import check_inputs, fill, run
+from treadle.ops.effects import gated, is_decided
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("cond", multiple=True)
@@ -131,7 +133,15 @@ def _(batched: Any, index: Any, *operands: Any, size: Any, branches: tuple[Graph
     # Every branch runs on every example, and each example takes its own branch's result. An index that is out of
     # range in a branch that was not taken must not raise.
     every = (True,) * len(none)
-    results = [_replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands) for g in branches]
+    results = []
+    for k, g in enumerate(branches):
+        if is_decided(g):  # what prints and checks must know which examples it is for
+            is_mine = ew.ge if k == len(branches) - 1 else ew.eq
+            mine = is_mine(index, array_namespace().asarray(k, dtype=int32))
+            made = t.batch_graph(tolerant(gated(g)), (*batched[1:], True), size, every)[0]
+            results.append(_replay(made, [*operands, mine]))
+        else:
+            results.append(_replay(t.batch_graph(tolerant(g), batched[1:], size, every)[0], operands))
     outs = results[-1]
     for k in range(len(branches) - 2, -1, -1):
         limit = array_namespace().asarray(k, dtype=int32)
@@ -234,6 +244,11 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 def _choose(index: Tensor, bodies: Sequence[Body], operands: Sequence[Any]) -> Any:
     check_functions("td.cond", bodies)
+    given = [Leaves.of(tree, "td.cond") for tree in operands]
+    if runs_at_once([index, *(x for leaves in given for x in leaves.tensors)]):
+        chosen = bodies[min(max(int(index), 0), len(bodies) - 1)]
+        out = Leaves.of(chosen.function(*(g.rebuild(g.tensors) for g in given)), f"td.cond: {chosen.name} returned")
+        return out.rebuild(out.tensors)
 
     def traced_under(watch: Watch) -> Bodies:
         running = [Body(b.name, functools.partial(watch.run, b.function)) for b in bodies]

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from treadle.core.dims import Size, same_size
+from treadle.core.eager import runs_at_once
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.graph import Graph, Var
 from treadle.core.primitive import Batched, Primitive, Unknown, Zero
-from treadle.core.registry import graph_transforms
+from treadle.core.registry import array_namespace, graph_transforms
+from treadle.core.running import looping
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
@@ -57,11 +59,13 @@ def _(*inputs: Any, body: Graph, length: int, reverse: bool, consts: int, carry:
     fixed, state, xs = inputs[:consts], list(inputs[consts : consts + carry]), inputs[consts + carry :]
     specs = body.output_specs[carry:]
     ys = [np.empty((length, *map(int, s.shape)), s.dtype.numpy) for s in specs]
-    for t in range(length - 1, -1, -1) if reverse else range(length):
-        outs = run(body, [*fixed, *state, *(x[t] for x in xs)])
-        state = list(outs[:carry])
-        for y, value in zip(ys, outs[carry:], strict=True):
-            y[t] = value
+    with looping() as turns:
+        for t in range(length - 1, -1, -1) if reverse else range(length):
+            turns[-1] = t
+            outs = run(body, [*fixed, *state, *(x[t] for x in xs)])
+            state = list(outs[:carry])
+            for y, value in zip(ys, outs[carry:], strict=True):
+                y[t] = value
     return (*state, *ys)
 
 
@@ -320,6 +324,8 @@ def scan(
     items = Leaves.of(xs, "td.scan: xs")
     start = Leaves.of(init, "td.scan: init")
     steps = _length(items, length)
+    if isinstance(steps, int) and steps > 0 and runs_at_once([*items.tensors, *start.tensors]):
+        return _in_python(body, start, items, steps, reverse)
     kept: list[Leaves] = []
     slices = [s.with_shape(s.shape[1:]) for s in items.specs]
 
@@ -344,6 +350,28 @@ def scan(
     graph = order.permute_inputs(graph, ["c", "s", "x"])
     state, ys = _bind(graph, traced.captured, start.tensors, items.tensors, length=steps, reverse=reverse)
     return start.rebuild(state), kept[0].rebuild(ys)
+
+
+def _in_python(
+    body: Callable[[Any, Any], tuple[Any, Any]], start: Leaves, items: Leaves, length: int, reverse: bool
+) -> tuple[Any, Any]:
+    """The loop as Python runs it, step by step in the user's frames."""
+    ns = array_namespace()
+    carry = start
+    ys: list[Leaves] = []
+    with looping() as turns:
+        for t in range(length - 1, -1, -1) if reverse else range(length):
+            turns[-1] = t
+            out = body(carry.rebuild(carry.tensors), items.rebuild([x[t] for x in items.tensors]))
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise ArgumentError("td.scan: the body must return (carry, y); y may be None")
+            carry = Leaves.of(out[0], "td.scan: the carry")
+            _check_carry(start, carry)
+            ys.append(Leaves.of(out[1], "td.scan: y"))
+    if reverse:
+        ys.reverse()
+    stacked = [ns.stack(group) for group in zip(*(y.tensors for y in ys), strict=True)]
+    return carry.rebuild(carry.tensors), ys[0].rebuild(stacked)
 
 
 def _with_variables(

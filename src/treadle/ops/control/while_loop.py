@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from treadle.core.dtypes import bool_, int32
+from treadle.core.eager import runs_at_once
 from treadle.core.errors import ArgumentError, DerivativeError, ShapeError
 from treadle.core.graph import Graph
 from treadle.core.primitive import Batched, Primitive, Zero
 from treadle.core.registry import array_namespace, graph_transforms
+from treadle.core.running import looping
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
@@ -23,6 +25,7 @@ from treadle.ops.control.cond import _primitive as cond_primitive
 from treadle.ops.control.cond import tolerant
 from treadle.ops.control.scan import _Order
 from treadle.ops.control.scan import _primitive as scan_primitive
+from treadle.ops.effects import gated, is_decided
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("while_loop", multiple=True)
@@ -55,9 +58,10 @@ def _(
 ) -> tuple[Any, ...]:
     c, b, carry = _split(inputs, condition_consts, body_consts)
     steps = 0
-    while (max_steps is None or steps < max_steps) and bool(run(condition, [*c, *carry])[0]):
-        carry = list(run(body, [*b, *carry]))
-        steps += 1
+    with looping() as turns:
+        while (max_steps is None or steps < max_steps) and bool(run(condition, [*c, *carry])[0]):
+            carry = list(run(body, [*b, *carry]))
+            turns[-1] = steps = steps + 1
     return tuple(carry)
 
 
@@ -199,6 +203,8 @@ def _(
     if not differs:
         graphs, counts = (new_condition, new_body), (condition_consts, body_consts)
     else:
+        if is_decided(body):  # what prints and checks must know which examples are still running
+            new_body = t.batch_graph(gated(body), (*fb, *flags, True), size, force)[0]
         graphs, counts = _masked(new_condition, new_body, len(c), len(b), size), (len(c), len(c) + len(b))
         consts = [*c, *c, *b]
     outs = _primitive(
@@ -231,13 +237,15 @@ def _masked(condition: Graph, body: Graph, n_c: int, n_b: int, size: Any) -> tup
         c, rest = xs[:n_c], xs[n_c:]
         state = rest[n_b:]
         holds = replay(condition, [*c, *state])[0]
-        made = replay(body_of_all, rest)
+        more = [holds] if len(body.inputs) > len(rest) else []
+        made = replay(body_of_all, [*rest, *more])
         return [
             ew.select(shape_ops.reshape(holds, shape=(size,) + (1,) * (x.ndim - 1)), x, old)
             for x, old in zip(made, state, strict=True)
         ]
 
     specs = [*condition.input_specs[:n_c], *body.input_specs[:n_b], *carry]
+    # body: perhaps gated, with the mask as its last input
     return t.closed(any_holds, condition.input_specs, "any"), t.closed(step, specs, f"masked_{body.name}")
 
 
@@ -287,6 +295,10 @@ def while_loop(
         out = body(*state)
         return (out,) if single else tuple(out) if isinstance(out, list) else out
 
+    if runs_at_once(start.tensors):
+        state = _in_python(condition, step, start, max_steps)
+        return state[0] if single else state
+
     def traced_under(watch: Watch) -> Bodies:
         bodies = [Body("the condition", condition), Body("the body", functools.partial(watch.run, step))]
         return trace_bodies("td.while_loop", bodies, [init, init])
@@ -303,15 +315,8 @@ def while_loop(
         )
         watch.assign(variables)
         return state[0] if single else state
-    if traced.results[0].specs != [Spec((), bool_)]:
-        raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {traced.results[0].specs}")
-    new = traced.results[1]
-    if new.structure != start.structure or new.specs != start.specs:
-        raise ShapeError(
-            "td.while_loop: the body must return the state as it came, "
-            f"{dict(zip(start.structure.paths(), start.specs, strict=True))}, and returns "
-            f"{dict(zip(new.structure.paths(), new.specs, strict=True))}"
-        )
+    _check_condition(traced.results[0])
+    _check_state(start, traced.results[1])
     n, k = len(start.tensors), len(traced.captured)
     order = _Order([("s", n), ("c", k)])
     graphs = [order.permute_inputs(g, ["c", "s"]) for g in traced.graphs]
@@ -327,3 +332,35 @@ def while_loop(
     )
     made = start.rebuild(outs)
     return made[0] if single else made
+
+
+def _check_condition(made: Leaves) -> None:
+    if made.specs != [Spec((), bool_)]:
+        raise ShapeError(f"td.while_loop: the condition must return one bool, and returns {made.specs}")
+
+
+def _check_state(start: Leaves, new: Leaves) -> None:
+    if new.structure != start.structure or new.specs != start.specs:
+        raise ShapeError(
+            "td.while_loop: the body must return the state as it came, "
+            f"{dict(zip(start.structure.paths(), start.specs, strict=True))}, and returns "
+            f"{dict(zip(new.structure.paths(), new.specs, strict=True))}"
+        )
+
+
+def _in_python(
+    condition: Callable[..., Any], step: Callable[..., Any], start: Leaves, max_steps: int | None
+) -> tuple[Any, ...]:
+    """The loop as Python runs it, step by step in the user's frames."""
+    now, steps = start, 0
+    with looping() as turns:
+        while max_steps is None or steps < max_steps:
+            holds = Leaves.of(condition(*now.rebuild(now.tensors)), "td.while_loop: the condition")
+            _check_condition(holds)
+            if not bool(holds.tensors[0]):
+                break
+            now = Leaves.of(step(*now.rebuild(now.tensors)), "td.while_loop: the state")
+            _check_state(start, now)
+            turns[-1] = steps = steps + 1
+    made: tuple[Any, ...] = now.rebuild(now.tensors)
+    return made

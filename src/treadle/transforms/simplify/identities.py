@@ -87,6 +87,7 @@ RULES: dict[str, Rule] = {
     "reshape": _same,
     "broadcast": _same,
     "slice": _same,
+    "on_gradient": _always,  # derivatives have been taken
     "stop_gradient": _always,
     "transpose": _in_order,
     "reverse": _no_axes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from treadle.core.graph import Graph
+from treadle.ops.effects import without
 from treadle.transforms.simplify.constants import fold_literals, read_constants_as_literals
 from treadle.transforms.simplify.equal import merge_equal_nodes
 from treadle.transforms.simplify.identities import drop_identities
@@ -31,7 +32,7 @@ def simplify(graph: Graph) -> Graph:
     >>> [n.primitive.name for n in simplify(g).nodes]
     ['tanh', 'sub', 'add', 'mul']
     """
-    graph = simplify_inner_graphs(graph, simplify)
+    graph = simplify_inner_graphs(without(graph, "probe"), simplify)
     for _ in range(_ROUNDS):
         before = graph
         for run in PASSES:
