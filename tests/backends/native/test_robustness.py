@@ -224,3 +224,22 @@ def test_a_wrong_index_ends_a_loop_that_would_run_for_ever():
         assert messages[0] == messages[1]
     bounded = td.compile(lambda x: td.while_loop(lambda i: x[i] > 0, lambda i: i + 1, td.asarray(0), max_steps=4))
     assert bounded(td.ones(4)).item() == 4  # after the last step the condition is not asked
+
+
+@pytest.mark.parametrize("look", ["tensor", "array", "slice", "transposed", "flat", "pair"])
+def test_memory_that_somebody_still_looks_at_is_not_used_again(look: str) -> None:
+    f = td.compile(lambda x: x * 2.0)
+    x = td.ones((64, 64))
+    y = f(x)
+    seen = {
+        "tensor": lambda: y,
+        "array": lambda: np.asarray(y),
+        "slice": lambda: np.asarray(y)[3:5],
+        "transposed": lambda: np.asarray(y).T,
+        "flat": lambda: np.asarray(y).reshape(-1)[10:],
+        "pair": lambda: (y, np.asarray(y)[0])[1],
+    }[look]()
+    del y
+    for k in range(6):
+        f(td.full((64, 64), float(k + 5)))
+    assert (np.asarray(seen) == 2.0).all()

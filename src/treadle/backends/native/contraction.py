@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from treadle.backends.native import index as ix
-from treadle.backends.native.expressions import Buffer, Condition, Load, Reduce, Table
+from treadle.backends.native.expressions import Buffer, Load, Reduce, Table
 from treadle.backends.native.fuse import NUMBERS
-from treadle.backends.native.index import Affine, LoopVar
+from treadle.backends.native.index import LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
+from treadle.backends.native.packing import is_rather_turned, packed, turned
 from treadle.backends.native.products import Axis, Product, joined
 from treadle.backends.native.target import Target, host
 
@@ -29,7 +30,6 @@ FEW = 4  # tiles below which copying y takes longer than what reading the copy s
 MANY = 256  # rows from which on any y is copied, so that its vectors lie on lines' borders
 JUMPS = 16  # of those, how many it may come to by a jump from page to page
 LONG_SUM = 4096  # indices from which on a sum may be cut into parts
-STRETCH = 32  # columns of a panel from which on a row of it fills lines of the cache by itself
 CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines of the first cache
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
@@ -114,7 +114,7 @@ class Schedule:
 class Scheduled:
     schedule: Schedule
     packs: tuple[LoopKernel, ...]
-    sums: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut
+    after: tuple[LoopKernel, ...] = ()  # what adds up the parts of a sum that was cut, or turns the output
 
 
 def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozenset()) -> Scheduled | None:
@@ -127,6 +127,9 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     if made is None:
         return None
     product, lane = made
+    after: tuple[LoopKernel, ...] = ()
+    if lane.y != 1 and product.y not in fixed and is_rather_turned(product):
+        product, lane, after = turned(product, lane)
     product = replace(product, sums=_ordered_sums(product))
     product, sums = _in_parts(product, target)
     itemsize = product.out.dtype.numpy.itemsize
@@ -144,13 +147,13 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     if padded:
         if lane.y != 1 and rows <= 2:
             return None
-        product, pack, lane, panel_step = _packed(product, lane, vectors * lanes)
+        product, pack, lane, panel_step = packed(product, lane, vectors * lanes)
         packs.append(pack)
     scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
     clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 8 and columns >= 8 * vectors * lanes
     if tile in product.rows and (scattered or clashing) and rows > height:
-        turned, pack, tile, tile_step = _packed(product.swapped, _swapped(tile), height)
-        product = turned.swapped
+        other, pack, tile, tile_step = packed(product.swapped, _swapped(tile), height)
+        product = other.swapped
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
@@ -163,7 +166,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     made_schedule = Schedule(
         product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
     )
-    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), sums)
+    return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), (*sums, *after))
 
 
 def plain_loops(product: Product) -> LoopKernel:
@@ -316,60 +319,6 @@ def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, .
         else:
             inner = [axis]  # prime-like lengths are summed in one go
     return tuple(outer), tuple(inner)
-
-
-def _chunk(summed: int) -> int:
-    """How many sums of one narrow panel are written in a row, so that whole lines of the cache are complete."""
-    return next((n for n in (16, 12, 8, 10, 14, 20, 24, 32) if summed % n == 0), 1)
-
-
-def _packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKernel, Axis, int]:
-    """y copied panel by panel: [batch and other columns, panel, sums, width], the last panel filled up with zeros."""
-    lane = next(a for a in product.columns if a == lane)
-    others = [*product.batch, *(a for a in product.columns if a is not lane)]
-    others = [a for a in others if a.y or a in product.batch]
-    sums = product.sums
-    panels = -(-lane.extent // width)
-    shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
-    steps = ix.row_major(shape)
-    buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
-    chunk = _chunk(shape[-2]) if lane.y == 1 and sums and width < STRETCH else 1
-    loops = tuple(map(LoopVar, (*shape[:-2], shape[-2] // chunk, width)))
-    within = LoopVar(chunk)
-    table = Table()
-    source = [*others, Axis(panels, y=lane.y * width), *sums, replace(lane)]
-    place = ix.constant(product.begins[1])
-    target = ix.ZERO
-    for v, a, step in zip(loops, source, steps, strict=True):
-        counter = ix.of(v) * chunk + ix.of(within) if v is loops[-2] and chunk > 1 else ix.of(v)
-        place = place + counter * a.y
-        target = target + counter * step
-    column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
-    inside = Condition(column, 0, lane.extent - 1)
-    value = table.add(Load(product.y, place, () if inside.always else (inside,)))
-    panel, inner = loops[len(others)], loops[-1]
-    inside_rows = (panel, within, inner) if lane.y == 1 else (inner,)  # as the source lies in memory, if it can be
-    outer = tuple(v for v in loops[:-1] if v.extent != 1 and v not in inside_rows)
-    across = tuple(v for v in inside_rows if v.extent != 1 or v is inner)
-    kernel = LoopKernel(outer, across, (Write(buffer, target, value),), ("pack",))
-    known = dict(zip(map(id, others), steps, strict=False))
-    sum_steps = steps[len(others) + 1 : -1]
-
-    def moved(a: Axis) -> Axis:
-        return replace(a, y=known.get(id(a), 0))
-
-    new_lane = replace(lane, y=1)
-    made = Product(
-        product.x,
-        buffer,
-        product.out,
-        (product.begins[0], 0, product.begins[2]),
-        tuple(map(moved, product.batch)),
-        product.rows,
-        tuple(new_lane if a is lane else moved(a) for a in product.columns),
-        tuple(replace(a, y=s) for a, s in zip(sums, sum_steps, strict=True)),
-    )
-    return made, kernel, new_lane, steps[len(others)]
 
 
 def _pieces(s: Schedule) -> tuple[int, ...]:

@@ -112,9 +112,9 @@ def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
     spare: list[Array] = []
 
     def make() -> Array:
-        for array in spare:
-            if sys.getrefcount(array) == 3:  # the list, the loop's name, the call
-                return array
+        for k in range(len(spare)):
+            if _holders(spare, k) == UNHELD:
+                return spare[k]
         made = _aligned(shape, dtype)
         if len(spare) < SPARE:
             spare.append(made)
@@ -123,11 +123,20 @@ def _maker(shape: tuple[int, ...], dtype: Any) -> Callable[[], Array]:
     return make
 
 
+def _holders(spare: list[Array], k: int) -> tuple[int, int]:
+    """How many refer to an array, and to the memory behind it, which is what views of the array refer to."""
+    array = spare[k]
+    return sys.getrefcount(array), sys.getrefcount(array.base)
+
+
 def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     """New memory that begins on the border of a cache line: vectors that cross one take two accesses."""
     memory = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
     begin = -memory.ctypes.data % LINE
     return memory[begin : begin + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+
+
+UNHELD = _holders([_aligned((1,), np.dtype(np.uint8))], 0)  # seen from here, when nobody else refers to it
 
 
 class _Layout:

@@ -153,7 +153,7 @@ def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[
     return [
         *(loop_work(k, (node,)) for k in (*prepared.copies, *found.packs)),
         product_work(found.schedule, node),
-        *(loop_work(k, (node,)) for k in found.sums),
+        *(loop_work(k, (node,)) for k in found.after),
     ]
 
 
