@@ -102,7 +102,8 @@ def say_once_what_precision_costs(tell: Callable[[str], None]) -> None:
         _said.append(True)
         tell(
             "mixed_bfloat16: this processor's bfloat16 products, if it has any, are not used: numbers are rounded to "
-            "bfloat16 and multiplied as float32. Kept activations take half of the memory; steps are not faster."
+            "bfloat16 and multiplied as float32. Kept activations take half of the memory; a step takes up to twice as "
+            "long."
         )
 
 
