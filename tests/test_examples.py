@@ -236,6 +236,8 @@ def test_the_speaker_speaks_words_that_it_has_not_seen() -> None:
 def test_the_bike_forecast_beats_last_week() -> None:
     error, baseline = bike_forecast.main(epochs=6)
     assert error < 0.97 * baseline
+
+
 def test_tiny_gpt_learns_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
     bits = tiny_gpt.main(steps=40, width=64, depth=2)
     said = capsys.readouterr().out

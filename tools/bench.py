@@ -41,7 +41,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure treadle beside other toolkits.")
     parser.add_argument("--peers", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--names", default="torch,torch-compile,jax,keras-tf", help="peers to run, by the runner's names")
+    parser.add_argument(
+        "--names", default="torch,torch-compile,jax,keras-tf", help="peers to run, by the runner's names"
+    )
     parser.add_argument("--workloads", default="")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
