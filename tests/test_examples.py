@@ -13,10 +13,14 @@ import pytest
 
 import treadle as td
 from examples import (
+    bike_forecast,
+    char_language_model,
     digits_by_hand,
     digits_convnet,
+    language_classifier,
     per_example_gradients,
     poisson_regression,
+    pronunciation,
     python_if,
     spam,
     tiny_gpt,
@@ -186,3 +190,57 @@ def test_spam_reads_mails_of_the_package_and_learns(tmp_path: Path) -> None:
     assert found["text CNN"] > 0.9  # of 24
     assert found["bag of words"] > 0.8
     assert 0.2 < found["all are no spam"] < 0.8
+
+
+def test_the_ngram_model_is_one() -> None:
+    # Of a text that repeats itself, one order and no surprise: the more it has seen, the fewer bits.
+    codes = np.tile(np.array([0, 1, 2], np.int32), 400)
+    assert char_language_model.ngram_bits(codes[:900], codes[900:], 3) < 0.1
+    random = np.random.default_rng(0).integers(0, 8, 4000).astype(np.int32)
+    assert 2.9 < char_language_model.ngram_bits(random[:3000], random[3000:], 8, order=1) < 3.1
+    bits = [char_language_model.ngram_bits(random[:3000], random[3000:], 8, order=n) for n in (1, 2)]
+    assert bits[1] < 3.3
+
+
+def test_the_character_model_learns_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    bits, baseline = char_language_model.main(epochs=1, units=16, characters=20_000)
+    assert (
+        2.0 < baseline < bits < 5.5
+    )  # one short epoch; log2 of about 90 characters is 6.5. The slow test has the claim
+    assert capsys.readouterr().out.count("--- sample") == 2
+
+
+@pytest.mark.slow
+def test_the_character_model_beats_ngrams() -> None:
+    bits, baseline = char_language_model.main()
+    assert bits < baseline - 0.1
+
+
+def test_the_language_classifier_learns() -> None:
+    assert language_classifier.main(epochs=2, examples=1500) > 0.2  # chance is 1/13
+
+
+@pytest.mark.slow
+def test_the_language_classifier_reads_13_languages() -> None:
+    assert language_classifier.main() > 0.75
+
+
+def test_the_speaker_learns_and_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    pronunciation.main(epochs=1, examples=300)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("spoken right" in line for line in lines)
+    word, phonemes = td.datasets.pronunciations().test[3]
+    assert lines[-len(phonemes) - 1].split() == list(word)
+    assert [line.split()[0] for line in lines[-len(phonemes) :]] == list(phonemes)
+
+
+@pytest.mark.slow
+def test_the_speaker_speaks_words_that_it_has_not_seen() -> None:
+    greedy, beams = pronunciation.main()
+    assert greedy > 0.35
+    assert beams > greedy - 0.02
+
+
+def test_the_bike_forecast_beats_last_week() -> None:
+    error, baseline = bike_forecast.main(epochs=6)
+    assert error < 0.97 * baseline

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from treadle import array, debug, random, testing, transforms
+from treadle import array, random, testing, transforms
 from treadle._version import __version__
 from treadle.array import *  # noqa: F403, the array namespace is this package
 from treadle.core import errors
@@ -27,9 +27,15 @@ from treadle.transforms import *  # noqa: F403
 if _typing.TYPE_CHECKING:
     from treadle import board, data, datasets, nn, optim, train
     from treadle.backends.native.runtime import get_threads, set_threads
+    from treadle.debug._namespace import DebugModule as _DebugModule
     from treadle.nn import losses
-    from treadle.train import doctor, evaluate, load, predict, save
+    from treadle.train import evaluate, load, predict, save
+    from treadle.train.doctor import doctor
     from treadle.train.fit import fit
+
+    debug: _DebugModule  # a module that can be called
+else:
+    from treadle import debug
 
 # Rooms that take longer to import open on first use; the functions are train's most used ones.
 _ROOMS = ("board", "data", "datasets", "nn", "optim", "train")

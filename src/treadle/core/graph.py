@@ -10,7 +10,7 @@ import numpy as np
 from treadle.core.dims import Dim, Size, substitute
 from treadle.core.dtypes import as_dtype
 from treadle.core.primitive import Opaque, Primitive
-from treadle.core.source import UNKNOWN, Source
+from treadle.core.source import UNKNOWN, Origin, Source
 from treadle.core.spec import Spec
 
 
@@ -53,9 +53,13 @@ Atom: TypeAlias = Union[Var, Literal]
 
 
 class Node:
-    """One application of a primitive: inputs, parameters, outputs, the user's source line and the scope."""
+    """One application of a primitive: inputs, parameters, outputs, the user's source line and the scope.
 
-    __slots__ = ("inputs", "outputs", "params", "primitive", "scope", "source")
+    Attributes:
+        origin: for what a derivative made, which node it was made for.
+    """
+
+    __slots__ = ("inputs", "origin", "outputs", "params", "primitive", "scope", "source")
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Node:
         outputs: Sequence[Var],
         source: Source = UNKNOWN,
         scope: str = "",
+        origin: Origin | None = None,
     ) -> None:
         self.primitive = primitive
         self.inputs = tuple(inputs)
@@ -72,6 +77,7 @@ class Node:
         self.outputs = tuple(outputs)
         self.source = source
         self.scope = scope
+        self.origin = origin
 
     @property
     def has_effects(self) -> bool:
@@ -83,7 +89,7 @@ class Node:
         return _graphs_among(self.params)
 
     def with_inputs(self, inputs: Sequence[Atom]) -> Node:
-        return Node(self.primitive, inputs, self.params, self.outputs, self.source, self.scope)
+        return Node(self.primitive, inputs, self.params, self.outputs, self.source, self.scope, self.origin)
 
     def __repr__(self) -> str:
         return f"<node {self.primitive.name} {self.source}>"
@@ -230,7 +236,7 @@ class Graph:
             ins = [at(a) for a in node.inputs]
             params = {k: substitute_param(v, sizes) for k, v in node.params.items()}
             outs = [fresh(v) for v in node.outputs]
-            nodes.append(Node(node.primitive, ins, params, outs, node.source, node.scope))
+            nodes.append(Node(node.primitive, ins, params, outs, node.source, node.scope, node.origin))
         return Graph(
             self.name,
             inputs,

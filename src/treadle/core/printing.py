@@ -11,9 +11,7 @@ float32 (`2.0`), int32 (`2`) or bool (`true`); others say their dtype (`2.0:f64`
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from treadle.core.dims import Dim
@@ -31,17 +29,14 @@ def print_graph(graph: Graph) -> str:
 
 
 def _graph_lines(graph: Graph, prefix: str, margin: str) -> list[str]:
-    names: dict[Var, str] = {}
-    for var, name in zip((*graph.inputs, *graph.captures), (*graph.input_names, *graph.capture_names), strict=True):
-        names[var] = f"%{name}"
+    names = value_names(graph)
     listed = ", ".join(f"{names[v][1:]}: {v.spec}" for v in graph.inputs)
     if graph.captures:
         listed += "; " + ", ".join(f"{names[v][1:]}: {v.spec}" for v in graph.captures)
     specs = [str(a.spec) for a in graph.outputs]
     result = specs[0] if len(specs) == 1 else f"({', '.join(specs)})"
     lines = [f"{margin}{prefix}graph {graph.name}({listed}) -> {result}"]
-    numbers = itertools.count()
-    rows = [_node_row(node, names, numbers) for node in graph.nodes]
+    rows = [_node_row(node, names) for node in graph.nodes]
     width = min(max((len(r[0]) for r in rows), default=0), 60)
     width2 = min(max((len(r[1]) for r in rows), default=0), 30)
     for node, (left, specs_text, place) in zip(graph.nodes, rows, strict=True):
@@ -57,10 +52,22 @@ def _graph_lines(graph: Graph, prefix: str, margin: str) -> list[str]:
     return lines
 
 
-def _node_row(node: Node, names: dict[Var, str], numbers: Iterator[int]) -> tuple[str, str, str]:
+def value_names(graph: Graph) -> dict[Var, str]:
+    """What a graph's text calls its values: `%x` an input, `%0`, `%1`, … what its nodes make."""
+    given = zip((*graph.inputs, *graph.captures), (*graph.input_names, *graph.capture_names), strict=True)
+    names = {var: f"%{name}" for var, name in given}
+    names.update((v, f"%{k}") for k, v in enumerate(v for node in graph.nodes for v in node.outputs))
+    return names
+
+
+def print_node(node: Node, names: dict[Var, str]) -> str:
+    """A node as its graph's text has it, without line and scope: `%1 = tanh %0 : f32[4,2]`."""
+    left, specs, _ = _node_row(node, names)
+    return f"{left} : {specs}"
+
+
+def _node_row(node: Node, names: dict[Var, str]) -> tuple[str, str, str]:
     inputs = [print_atom(a, names) for a in node.inputs]
-    for var in node.outputs:
-        names[var] = f"%{next(numbers)}"
     params = [f"{k}={print_param(v)}" for k, v in sorted(node.params.items()) if not _is_graphs(v)]
     made = ", ".join(names[v] for v in node.outputs)
     left = f"{made} = " if made else ""

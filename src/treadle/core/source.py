@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -20,7 +22,8 @@ class Source:
 
     Attributes:
         phase: why there is a node for this line: "" it computes what the line says; "derivative" it is part of a
-            derivative rule, made while values flow forward; "backward" it carries gradients back; "optimizer" it updates parameters.
+            derivative rule, made while values flow forward; "backward" it carries gradients back; "optimizer" it
+            updates parameters.
     """
 
     file: str
@@ -44,9 +47,29 @@ class Source:
 UNKNOWN = Source("?", 0)
 
 
+class Origin(NamedTuple):
+    """Ties what a derivative makes to the node that was differentiated.
+
+    Nodes with the same number come from the same one. `backward` holds for those that carry cotangents. No part of
+    what a graph computes: two graphs are equal, and print alike, whatever the origins of their nodes.
+    """
+
+    number: int
+    backward: bool = False
+
+
+_numbers = itertools.count(1)
+
+
+def fresh_origin() -> Origin:
+    """An origin that no node has yet."""
+    return Origin(next(_numbers))
+
+
 class _Place(threading.local):
     scopes: tuple[str, ...] = ()
     source: Source | None = None
+    origin: Origin | None = None
 
 
 _place = _Place()
@@ -65,6 +88,11 @@ def caller() -> Source:
     while frame is not None and is_ours(frame):
         frame = frame.f_back
     return UNKNOWN if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def current_origin() -> Origin | None:
+    """What the nodes that are being made come from, inside of a derivative."""
+    return _place.origin
 
 
 def current_scope() -> str:
@@ -96,15 +124,17 @@ class placed:  # noqa: N801, used like a function; a class, because every node o
 
     __slots__ = ("_inside", "_outside")
 
-    def __init__(self, source: Source | None, scope_name: str) -> None:
-        self._inside = (scope_name,) if scope_name else (), source
+    def __init__(self, source: Source | None, scope_name: str, origin: Origin | None = None) -> None:
+        self._inside = (scope_name,) if scope_name else (), source, origin
 
     def __enter__(self) -> None:
-        self._outside = _place.scopes, _place.source
-        _place.scopes, _place.source = self._inside
+        self._outside = _place.scopes, _place.source, _place.origin
+        _place.scopes, _place.source = self._inside[:2]
+        # A node without an origin of its own, replayed inside of a derivative, belongs to that derivative's node.
+        _place.origin = self._inside[2] or _place.origin
 
     def __exit__(self, *_: object) -> None:
-        _place.scopes, _place.source = self._outside
+        _place.scopes, _place.source, _place.origin = self._outside
 
 
 class phase:  # noqa: N801, as `placed`

@@ -125,3 +125,25 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int) -> tuple[int, ..
     if len(set(out)) != len(out):
         raise ShapeError(f"axes {given} name the same axis twice")
     return out
+
+
+def bind_sizes(specs: Sequence[Spec], shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> dict[str, Size]:
+    """What the named sizes are, given the inputs' shapes.
+
+    Raises:
+        ShapeError: a size does not fit, or one name would have two values.
+    """
+    sizes: dict[str, Size] = {}
+    pending: list[tuple[str, Size, int, int]] = []
+    for name, spec, shape in zip(names, specs, shapes, strict=True):
+        if len(shape) != len(spec.shape):
+            raise ShapeError(f"{name} must be {spec}, and has the shape {show_shape(shape)}")
+        for axis, (want, have) in enumerate(zip(spec.shape, shape, strict=True)):
+            if isinstance(want, Dim) and want.names == {str(want)} and str(want) not in sizes:
+                sizes[str(want)] = have
+            pending.append((name, want, have, axis))
+    for name, want, have, axis in pending:
+        expected = substitute(want, sizes)
+        if expected != have:
+            raise ShapeError(f"{name} has size {have} on axis {axis}, where {want} = {expected} is needed")
+    return sizes

@@ -31,7 +31,7 @@ from treadle.core.errors import TraceError, TreadleError
 from treadle.core.graph import Atom, Graph, Literal, Node, Var, has_effects
 from treadle.core.primitive import Primitive
 from treadle.core.registry import backend
-from treadle.core.source import caller, current_scope, place_text
+from treadle.core.source import caller, current_origin, current_scope, place_text
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor, concrete
 
@@ -126,7 +126,7 @@ class Trace:
         except TreadleError as e:
             raise e.at(place_text(source, scope)) from None
         outputs = [Var(s) for s in specs]
-        self.nodes.append(Node(primitive, atoms, params, outputs, source, scope))
+        self.nodes.append(Node(primitive, atoms, params, outputs, source, scope, current_origin()))
         values: Sequence[Any] = [None] * len(specs)
         # Inside of a stage trace effects happen when that graph runs, and not while it is traced.
         if self.computes and not (self._outer[0] is not None and has_effects(primitive, params)):
@@ -286,7 +286,7 @@ def replay(
     env: dict[Var, Tensor] = dict(zip((*graph.inputs, *graph.captures), (*inputs, *captured), strict=True))
     for node in graph.nodes:
         ins = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in node.inputs]
-        with placed(node.source, node.scope):
+        with placed(node.source, node.scope, node.origin):
             outs = visit(node, ins) if visit else bind_known(node.primitive, ins, node.params, None)
         env.update(zip(node.outputs, outs, strict=True))
     return [env[a] if isinstance(a, Var) else literal_tensor(a) for a in graph.outputs]

@@ -21,9 +21,9 @@ class Sequential(Module):
 
     A layer is a module or any function, such as `td.relu`. The parameters' paths are `layers.0.kernel`, …
 
-    Padded sequences: `model(x, lengths)`, `model(x, mask=mask)`, a `td.data.Padded`, or `model(*padded)`. Layers that take
-    lengths get a mask; it goes on as long as outputs are `[batch, time, …]` with the same sizes. For a `Padded`, the result
-    is one, too, as long as it is still a sequence.
+    Padded sequences: `model(x, lengths)`, `model(x, mask=mask)`, a `td.data.Padded`, or `model(*padded)`. Layers that
+    take lengths get a mask; it goes on as long as outputs are `[batch, time, …]` with the same sizes. For a `Padded`,
+    the result is one, too, as long as it is still a sequence.
 
     Raises:
         ArgumentError: something that cannot be called, or a class in the place of a layer.
@@ -75,8 +75,8 @@ class Sequential(Module):
             takes = _takes_mask(layer)
             if takes and lost:
                 raise ShapeError(
-                    f"layers.{k} ({type(layer).__name__}) needs to know what is real, and {lost}, so the lengths do not "
-                    "fit any more. Write the model as a module of its own, and say there what the new lengths are"
+                    f"layers.{k} ({type(layer).__name__}) needs to know what is real, and {lost}, so the lengths "
+                    "do not fit any more. Write the model as a module of its own, and say there what they are then"
                 )
             before = x.shape
             x = layer(x, mask=real) if takes and real is not None else layer(x)

@@ -6,7 +6,8 @@ import inspect
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
@@ -53,6 +54,29 @@ class Entry:
     seen: int = 0  # how many builds of arguments have a shortcut
 
 
+class _Instead:
+    """What runs the graphs of compiled functions in place of their executables: the step debugger, while it is open."""
+
+    run: Callable[[Compiled, Graph, Sequence[Any]], Sequence[Any] | None] | None = None
+
+
+_instead = _Instead()
+
+
+@contextmanager
+def run_instead(run: Callable[[Compiled, Graph, Sequence[Any]], Sequence[Any] | None]) -> Iterator[None]:
+    """Have `run` compute the calls of compiled functions, from the traced graph and the arrays of its inputs.
+
+    Where it returns None, the call is run as usual. Calls inside of a trace become part of that trace, as ever.
+    """
+    before = _instead.run
+    _instead.run = run
+    try:
+        yield
+    finally:
+        _instead.run = before
+
+
 @dataclass(frozen=True)
 class Opened:
     """A traced call.
@@ -96,8 +120,11 @@ class Compiled:
         backend: str | None,
         name: str | None,
         nan_check: bool = False,
+        *,
+        closes_over: bool = False,
     ) -> None:
         self.function = function
+        self.closes_over = closes_over  # modules that are not passed: for a function that is made for one call
         self.dynamic = dict(dynamic or {})
         self.backend = backend
         self.nan_check = nan_check
@@ -120,7 +147,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_eager():
             return run_eagerly(self.function, args, kwargs)
-        for known in self._shortcuts:
+        for known in self._shortcuts if _instead.run is None else ():
             out = known(args, kwargs)
             if out is not MISS:
                 return out
@@ -171,7 +198,8 @@ class Compiled:
 
         Names are those of arguments ("x", "model.dense.kernel"), of results ("loss"; "out" for a single one, "0", "1",
         … of a tuple), of `td.probe`s, `scope/out` for what a layer gives, `scope/tanh` for a value by its operation
-        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/", `**` for any.
+        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/",
+        `**` for any.
         "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
         respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
         `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
@@ -184,9 +212,10 @@ class Compiled:
         ...     with td.scope("hidden"):
         ...         h = td.tanh(w * x)
         ...     return {"loss": (h * h).sum()}
-        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.asarray([1.0]), td.asarray([0.0]))
+        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.ones(1), td.zeros(1))
         >>> {name: value.tolist() for name, value in found.items()}
-        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0], 'grad/hidden/tanh': [0.0]}
+        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0],
+         'grad/hidden/tanh': [0.0]}
         """
         what = f"td.compile({self.name}).fetch"
 
@@ -334,7 +363,10 @@ class Compiled:
             return replay(entry.graph, inputs)
         if any(x.is_symbolic for x in inputs):
             return list(call_primitive(*inputs, graph=entry.graph, remat=False))
-        values = entry.executable([x._value if x._value is not None else x.numpy() for x in inputs])
+        arrays = [x._value if x._value is not None else x.numpy() for x in inputs]
+        values = None if _instead.run is None else _instead.run(self, entry.graph, arrays)
+        if values is None:
+            values = entry.executable(arrays)
         # The same Spec objects at every run: what looks whether anything has changed compares them by identity.
         specs = [Spec(v.shape, s.dtype) if s.is_dynamic else s for v, s in zip(values, entry.specs, strict=True)]
         return list(map(Tensor, specs, values))
@@ -379,7 +411,7 @@ class Compiled:
     def _trace(self, call: Call, specs: Sequence[Spec], variables: Sequence[Tensor]) -> Entry:
         kept: dict[str, Any] = {}
         recorder = Trace("stage", f"td.compile({self.name})")
-        recorder.owns_closure = True
+        recorder.owns_closure = not self.closes_over
         with recorder:
             leaves = [recorder.input(s) for s in specs]
             inner = [recorder.input(v.spec) for v in variables]

@@ -13,7 +13,7 @@ from typing import Any
 
 from treadle.core.graph import Graph, Literal, Node, Var
 from treadle.core.primitive import Unknown, Zero
-from treadle.core.source import placed
+from treadle.core.source import fresh_origin, placed
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, bind_known, literal_tensor, replay
@@ -64,7 +64,7 @@ def linearize(
             if want:
                 tangents[var] = recorder.input(var.spec)
         for node in graph.nodes:
-            with placed(node.source, node.scope):
+            with placed(node.source, node.scope, node.origin or fresh_origin()):
                 _linearize_node(node, env, tangents, known)
         outs = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in graph.outputs]
         made = [tangents.get(a) if isinstance(a, Var) else None for a in graph.outputs]
@@ -117,7 +117,7 @@ def transpose_graph(
             linear.update(node.outputs)
         else:
             ins = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in node.inputs]
-            with placed(node.source, node.scope):
+            with placed(node.source, node.scope, node.origin):
                 env.update(zip(node.outputs, bind_known(node.primitive, ins, node.params, None), strict=True))
     cts: dict[Var, Tangent] = {}
 
@@ -135,7 +135,8 @@ def transpose_graph(
             literal_tensor(a) if isinstance(a, Literal) else Unknown(a.spec) if a in linear else env[a]
             for a in node.inputs
         ]
-        with placed(node.source.in_phase("backward"), node.scope):
+        origin = node.origin and node.origin._replace(backward=True)
+        with placed(node.source.in_phase("backward"), node.scope, origin):
             for atom, made in zip(node.inputs, pull_back(node.primitive, node.params, inputs, outs), strict=True):
                 accumulate(atom, made)
     return [cts.get(v, Zero(v.spec)) for v, is_unknown in zip(graph.inputs, unknown, strict=True) if is_unknown]

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from treadle.core.dims import Dim, Size, substitute
-from treadle.core.errors import ShapeError, TreadleError
+from treadle.core.dims import Size
+from treadle.core.errors import TreadleError
 from treadle.core.graph import Atom, Graph, Literal, Node
 from treadle.core.primitive import Primitive
 from treadle.core.source import place_text
-from treadle.core.spec import Spec, show_shape
+from treadle.core.spec import bind_sizes
+
+__all__ = ["Program", "bind_sizes", "prepare", "run_graph", "run_primitive"]
 
 Array = np.ndarray[Any, Any]
 
@@ -113,25 +115,3 @@ def _literals(graph: Graph) -> Iterator[Literal]:
     for atom in (*(a for node in graph.nodes for a in node.inputs), *graph.outputs):
         if isinstance(atom, Literal):
             yield atom
-
-
-def bind_sizes(specs: Sequence[Spec], shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> dict[str, Size]:
-    """What the named sizes are, given the inputs' shapes.
-
-    Raises:
-        ShapeError: a size does not fit, or one name would have two values.
-    """
-    sizes: dict[str, Size] = {}
-    pending: list[tuple[str, Size, int, int]] = []
-    for name, spec, shape in zip(names, specs, shapes, strict=True):
-        if len(shape) != len(spec.shape):
-            raise ShapeError(f"{name} must be {spec}, and has the shape {show_shape(shape)}")
-        for axis, (want, have) in enumerate(zip(spec.shape, shape, strict=True)):
-            if isinstance(want, Dim) and want.names == {str(want)} and str(want) not in sizes:
-                sizes[str(want)] = have
-            pending.append((name, want, have, axis))
-    for name, want, have, axis in pending:
-        expected = substitute(want, sizes)
-        if expected != have:
-            raise ShapeError(f"{name} has size {have} on axis {axis}, where {want} = {expected} is needed")
-    return sizes

@@ -35,8 +35,8 @@ class Recurrent(Module):
 
     Sequences of different lengths come padded, with `lengths` `[batch]` (any integer dtype, any order, 0 allowed) or a
     `mask` `[batch, time]` (bool, True for what is real). A step that is not real leaves the state as it is, and its
-    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which no
-    sequence is real cost nothing: a batch of short sequences, padded far, stops early.
+    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which
+    no sequence is real cost nothing: a batch of short sequences, padded far, stops early.
 
     Args:
         cell: what one step computes.

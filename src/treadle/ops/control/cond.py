@@ -176,7 +176,7 @@ def tolerant(graph: Graph) -> Graph:
                 params[key] = tolerant(value)
             elif isinstance(value, tuple) and value and isinstance(value[0], Graph):
                 params[key] = tuple(map(tolerant, value))
-        return Node(node.primitive, inputs, params, node.outputs, node.source, node.scope)
+        return Node(node.primitive, inputs, params, node.outputs, node.source, node.scope, node.origin)
 
     return graph.map_nodes(visit)
 
