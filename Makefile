@@ -7,7 +7,7 @@ PY := .venv/bin/python
 FILES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment bench demo test test-all lint format types imports docs docs-check pytest wheel nightly smoke clean
+.PHONY: help environment bench demo test test-all lint format types imports docs board-pictures docs-check pytest wheel nightly smoke clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ docs: environment ## the pages that are made by running things: docs/primitives.
 	@$(PY) tools/make_primitives_table.py
 	@$(PY) tools/make_errors_page.py
 	@$(PY) tools/make_math_table.py
+
+board-pictures: environment ## docs/pictures/board-*.png, in Chromium (apt-get install chromium; npm install playwright-core)
+	@$(PY) tools/make_board_pictures.py
 
 docs-check: environment ## the pages: every >>> block gives what it shows, every link leads somewhere
 	@$(PY) -m pytest tests/test_docs.py README.md docs

@@ -31,7 +31,8 @@ WORKLOADS = {
     "images": "60,000 28x28 uint8 pictures in memory, shuffled, batches of 128 as float32 in 0..1",
     "csv": "a CSV file of 50,000 rows of 20 floats and a label, read, shuffled, batches of 128",
     "parquet": "a Parquet file of 60,000 such rows, read, shuffled, batches of 128",
-    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32",
+    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32 "
+    "(tf.data's faster variant does not antialias: other pictures for less work)",
     "ragged": "20,000 sequences of 5 to 127 tokens, shuffled, padded batches of 128 with lengths, in four buckets "
     "(DataLoader, Grain and HF have no buckets: their batches are padded to the longest)",
     "tfrecord": "a TFRecord file of 50,000 Examples (784 bytes and an integer), shuffled, parsed, batches of 128 "
@@ -51,7 +52,8 @@ def prepare(what: str, folder: Path) -> None:
             ds = td.data.from_arrays(x=x, y=y).map(lambda e: {"x": e["x"].tobytes(), "y": e["y"]})
             td.data.write_tfrecord(ds, folder / "d.tfrecord")
             return
-        np.save(folder / "images.npy", x), np.save(folder / "labels.npy", y)
+        np.save(folder / "images.npy", x)
+        np.save(folder / "labels.npy", y)
     elif what in ("csv", "parquet"):
         import pyarrow
         from pyarrow import csv, parquet
@@ -162,11 +164,12 @@ def ratio(rates: dict[str, Any]) -> float:
 def page(results: dict[str, Any]) -> str:
     """The results as a page."""
     peers = [p for p in PEERS[1:] if any(p in r["rates"] for r in results.values())]
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors"
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     lines = [
         "# Data pipelines, side by side", "",
-        "Made by `benchmarks/data_bench.py`: records a second of one epoch, medians of the rounds (least to greatest), the",
-        f"peers in turn on the same files. {platform.machine()}, {len(os.sched_getaffinity(0))} processors; "
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}. The machine was shared: read ratios.",
+        "Made by `benchmarks/data_bench.py`: records a second of one epoch, medians of the rounds (least to greatest),",
+        f"the peers in turn on the same files. {machine}; {today}. The machine was shared: read ratios.",
         "Of each peer the fastest of its variants counts, as often as it could be found (`data_peers.py`).", "",
         "| | treadle | " + " | ".join(NAMES[p] for p in peers) + " | treadle / the fastest other |",
         "|---" * (len(peers) + 3) + "|",

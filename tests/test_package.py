@@ -84,7 +84,7 @@ def fresh_python(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize("module", ["treadle", "treadle.cli", "treadle.cli.doctor"])
+@pytest.mark.parametrize("module", ["treadle", "treadle.board", "treadle.cli", "treadle.cli.doctor"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     loaded = json.loads(fresh_python(f"import {module}, sys, json; print(json.dumps(sorted(sys.modules)))"))
     assert module in loaded

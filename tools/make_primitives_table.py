@@ -42,8 +42,9 @@ NOTES = {
     "constant": "has no inputs that could be wrong",
     "custom_jvp": CUSTOM,
     "custom_vjp": CUSTOM,
-    "host": "has no derivative, and says so; its results have the promised shapes; tests/transforms/test_custom.py",
+    "host": "has the derivative that it is given; its results have the promised shapes; tests/debug/test_effects.py",
     "linear_call": "is made by the linearization of `custom_vjp` alone; tests/transforms/test_custom.py",
+    "probe": "every input will do; tests/debug/test_effects.py",
     "scan": LOOPS,
     "size": "has no inputs that could be wrong",
     "stop_gradient": "its derivative is zero by definition, and every input will do; tests/ops/test_elementwise.py, "

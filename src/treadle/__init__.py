@@ -29,7 +29,8 @@ if _typing.TYPE_CHECKING:
     from treadle.backends.native.runtime import get_threads, set_threads
     from treadle.debug._namespace import DebugModule as _DebugModule
     from treadle.nn import losses
-    from treadle.train import doctor, evaluate, load, predict, save
+    from treadle.train import evaluate, load, predict, save
+    from treadle.train.doctor import doctor
     from treadle.train.fit import fit
 
     debug: _DebugModule  # a module that can be called

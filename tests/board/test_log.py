@@ -171,6 +171,30 @@ def test_a_step_of_ones_own_and_no_compilation(tmp_path: Path) -> None:
     assert run.graph is None
 
 
+class Choosy(nn.Module):
+    """A model whose way depends on its numbers, which cannot be traced."""
+
+    def __init__(self) -> None:
+        self.dense = nn.Dense(1)
+
+    def __call__(self, x: Any) -> Any:
+        y = self.dense(x)
+        return y * 2 if td.sum(y) > 0 else y
+
+
+def test_a_model_that_cannot_be_traced(tmp_path: Path, capsys: Any) -> None:
+    data = (X.reshape(48, 36), Y[:, None].astype(np.float32))
+    options = {"loss": "mse", "optimizer": "sgd", "compile": False, "verbose": "lines"}
+    made = Choosy()
+    made(data[0][:1])
+    td.fit(made, data, board=td.board.Log(tmp_path, name="a", histograms=1), **options)
+    assert "No graph is logged, since the model cannot be traced: the truth value" in capsys.readouterr().out
+    run = td.board.read(tmp_path / "a")
+    assert run.graph is None
+    assert {"gradients/dense.kernel", "outputs/dense"} <= set(run.histograms)
+    assert "predictions" in run.texts
+
+
 def test_names(tmp_path: Path) -> None:
     for _ in range(2):
         train(str(tmp_path / "runs"), epochs=1)

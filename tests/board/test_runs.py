@@ -127,6 +127,34 @@ def test_messages_of_the_command(tmp_path: Path, capsys: Any) -> None:
     assert "--tags goes with --compare" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("browser", [True, False])
+def test_the_command_opens_the_browser(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, browser: bool
+) -> None:
+    opened: list[str] = []
+    looked: list[Path] = []
+
+    def start(folder: Path, port: int | None, reload: float) -> str:
+        looked.append(folder)
+        return "http://127.0.0.1:6006/"
+
+    def watch(links: Links, seconds: float) -> None:
+        make(tmp_path / "new")
+        assert links.update() == ["new"]
+        raise KeyboardInterrupt  # what Ctrl-C does
+
+    monkeypatch.setattr("treadle.board.server.start", start)
+    monkeypatch.setattr("treadle.cli.board._watch", watch)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert main(["board", str(tmp_path), *([] if browser else ["--no-browser"])]) == 0
+    assert opened == ["http://127.0.0.1:6006/"] * browser
+    out = capsys.readouterr().out
+    assert "no runs yet at or below" in out
+    assert "TensorBoard: http://127.0.0.1:6006/ (Ctrl-C ends it)" in out
+    assert not looked[0].exists()
+    assert (tmp_path / "new").is_dir()
+
+
 def test_read_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="there is no folder"):
         td.board.read(tmp_path / "nowhere")

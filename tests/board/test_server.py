@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -35,10 +36,10 @@ def step(w: Any, x: Any) -> Any:
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "treadle", "board", ".", "--port", "0", "--no-browser", "--reload", "0.5"],
-            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.lines: list[str] = []
@@ -160,7 +161,7 @@ def test_graph(server: Server) -> None:
     shape = nodes["first/contract"].attr["_output_shapes"].list.shape[0]
     assert [d.size for d in shape.dim] == [128, 64]
     line = step.__code__.co_firstlineno + 2
-    assert nodes["first/tanh"].attr["source"].s.decode() == f"{__file__}:{line}"
+    assert nodes["first/tanh"].attr["source"].s.decode() == f"{os.path.relpath(__file__)}:{line}"
     assert nodes["second/part/sum"].attr["axes"].s == b"(0, 1)"
 
 
@@ -223,6 +224,19 @@ def test_it_shows_what_is_written_meanwhile(tmp_path: Path) -> None:
         finally:
             one.end()
         assert one.process.returncode == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_leaves_nothing_behind(tmp_path: Path, how: signal.Signals) -> None:
+    with td.board.Writer(tmp_path / "runs" / "one"):
+        (tmp_path / "temporary").mkdir()
+        one = Server(tmp_path / "runs", TMPDIR=str(tmp_path / "temporary"))
+        assert [p.name for p in (tmp_path / "temporary").glob("treadle-board-*/*")] == ["one"]
+        one.process.send_signal(how)
+        one.process.communicate(timeout=WAIT)
+    assert one.process.returncode == 0
+    assert not list((tmp_path / "temporary").iterdir())
+    assert list((tmp_path / "runs" / "one").iterdir())
 
 
 def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:

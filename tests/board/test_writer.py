@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -104,14 +104,15 @@ def test_text(writer: Any, tmp_path: Path) -> None:
 # curves
 
 
+@settings(max_examples=15)
 @given(st.data())
 def test_curves_agree_with_scikit_learn(data: Any) -> None:
     n = data.draw(st.integers(2, 40))
     truth = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)).filter(lambda a: 0 < a.sum() < len(a)))
     score = data.draw(hnp.arrays(np.float64, n, elements=st.sampled_from([0, 0.1, 0.25, 0.5, 0.7, 1.0])))
     weight = data.draw(hnp.arrays(np.float64, n, elements=st.sampled_from([0.5, 1.0, 3.0])))
-    table = _curves.pr_table(*_curves.checked("x", truth, score, weight), 9)
-    for k, cut in enumerate(np.linspace(0, 1, 9)):
+    table = _curves.pr_table(*_curves.checked("x", truth, score, weight), 5)
+    for k, cut in enumerate(np.linspace(0, 1, 5)):
         guess = score >= cut
         (tn, fp), (fn, tp) = oracle.confusion_matrix(truth, guess, sample_weight=weight, labels=[0, 1])
         np.testing.assert_allclose(table[:4, k], [tp, fp, tn, fn], atol=1e-12)
@@ -152,6 +153,8 @@ def test_curves_in_the_file(writer: Any, tmp_path: Path) -> None:
         (lambda w: w.scalar("s", [1, 2], 0), ShapeError, r"one number, not the shape \(2,\)"),
         (lambda w: w.scalar("s", "high", 0), ArgumentError, "numbers are needed"),
         (lambda w: w.scalar("s", 1, "first"), ArgumentError, "step='first': an integer"),
+        (lambda w: w.scalar("s", 1, 2.5), ArgumentError, "step=2.5: an integer"),
+        (lambda w: td.compile(lambda x: w.scalar("s", x, 0))(td.ones(())), td.errors.TraceError, "has none yet"),
         (lambda w: w.histogram("h", [1], 0, bins=0), ArgumentError, "bins=0"),
         (lambda w: w.text("t", 3), ArgumentError, "takes a str, a list of str or a mapping"),
         (lambda w: w.image("i", np.zeros((3, 8, 8)), 0), ShapeError, 'channels first. data_format="channels_first"'),
@@ -304,6 +307,13 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="is closed: make another"):
         w.scalar("a", 1, 1)
     assert "closed" in repr(w)
+
+
+def test_a_writer_does_not_come_along_in_a_fork(writer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    with pytest.raises(SaveError, match=r"belongs to another process.*several may write side by side"):
+        writer.scalar("a", 1, 1)
+    monkeypatch.undo()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -504,3 +504,88 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(MissingExtraError, match="from_images needs pillow"):
         td.data.from_images("x")
+
+
+def fails_at_seven(row: Any) -> Any:
+    if row["a"] == 7:
+        raise ValueError("seven")
+    return [row]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (lambda d: d.map(fails_at_seven), r"step 1, map\(.*, at element 7 \(.*b\.csv, row 3\): ValueError: seven"),
+        (lambda d: d.filter(fails_at_seven), r"the element after 7 that were kept \(.*b\.csv, row 3\)"),
+        (lambda d: d.flat_map(fails_at_seven), r"element 7 \(.*b\.csv, row 3\)"),
+        (lambda d: d.skip(2).repeat(2).map(fails_at_seven), r"element 5 \(.*b\.csv, row 3\)"),
+        (lambda d: d.interleave(d.map(lambda r: {"a": 0})).map(fails_at_seven), r"element 14 \(.*b\.csv, row 3\)"),
+        (lambda d: d.take(1).concatenate(d).map(fails_at_seven), r"element 8 \(.*b\.csv, row 3\)"),
+        (lambda d: td.data.mix([d, d.map(lambda r: {"a": 0})]).map(fails_at_seven), r"\(.*b\.csv, row 3\)"),
+        (
+            lambda d: d.zip(d.skip(1)).map(lambda rows: fails_at_seven(rows[1])),
+            r"element 6 \(.*b\.csv, row 2 and .*b\.csv, row 3\)",
+        ),
+    ],
+)
+def test_errors_behind_streams_name_the_file_and_the_record(steps: Any, words: str, tmp_path: Path) -> None:
+    csv(tmp_path, "a\n0\n1\n2\n3\n4\n", "a.csv")
+    csv(tmp_path, "a\n5\n6\n7\n8\n", "b.csv")
+    ds = steps(td.data.from_csv(str(tmp_path / "*.csv"), stream=True))
+    with pytest.raises(DataError, match=words):
+        list(ds)
+
+
+def test_folders_and_files_by_url(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    image_of = pytest.importorskip("PIL.Image")
+    fs = fsspec.filesystem("memory")
+    for name, colour in (("cat", "red"), ("dog", "blue")):
+        with fsspec.open(f"memory://pets/{name}/1.png", "wb") as f:
+            image_of.new("RGB", (4, 3), colour).save(f, "png")
+    try:
+        ds = td.data.from_images("memory://pets")
+        assert ds.classes == ("cat", "dog")
+        assert [(x[0, 0].tolist(), int(y)) for x, y in ds] == [([255, 0, 0], 0), ([0, 0, 255], 1)]
+        by_name = td.data.from_images(["dog/1.png"], ["dog"], folder="memory://pets")
+        assert by_name.classes == ("dog",)
+        assert by_name[0][0][0, 0].tolist() == [0, 0, 255]
+        with pytest.raises(DataError, match=r"from_audio: there are no files with \.wav in memory://pets"):
+            td.data.from_audio("memory://pets")
+    finally:
+        fs.rm("/pets", recursive=True)
+
+
+def test_hdf5_files_one_after_another(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    for k in range(3):
+        with h5py.File(tmp_path / f"{k}.h5", "w") as f:
+            f["x"] = np.arange(4) + 10 * k
+    ds = td.data.from_hdf5(str(tmp_path / "*.h5"), "x")
+    assert values(ds) == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]
+    assert ds._node.where(5, 0).endswith("1.h5, row 1")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(31, 17), (640, 480), (1, 1)])
+def test_jpegs_are_pillows_values(
+    mode: str, subsampling: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    from treadle.data import _media as media
+
+    pytest.importorskip("simplejpeg")
+    image_of = pytest.importorskip("PIL.Image")
+    picture = image_of.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8))
+    for progressive in (False, True):
+        out = io.BytesIO()
+        picture.convert(mode).resize(size, image_of.Resampling.BICUBIC).save(
+            out, "jpeg", subsampling=subsampling, progressive=progressive
+        )
+        for wanted in (None, (24, 20), (300, 300)):
+            monkeypatch.setattr(media, "_JPEG", [])
+            got = media.decode_image(out.getvalue(), "RGB", wanted)
+            monkeypatch.setattr(media, "_JPEG", [None])  # as where simplejpeg is not installed
+            np.testing.assert_array_equal(got, media.decode_image(out.getvalue(), "RGB", wanted))

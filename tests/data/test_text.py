@@ -190,7 +190,9 @@ def test_embeddings_of_vectors():
     vectors = td.data.WordVectors(WORDS, TABLE, "vectors.txt")
     layer = td.data.TextVectorization(tokens=["cat", "unicorn", "the", "yeti"])
     assert vectors.missing(layer) == ["unicorn", "yeti"]
-    with pytest.warns(UserWarning, match="2 of 4 words have no vector in vectors.txt: 'unicorn', 'yeti'. They get random"):
+    with pytest.warns(
+        UserWarning, match="2 of 4 words have no vector in vectors.txt: 'unicorn', 'yeti'. They get random"
+    ):
         embedding = vectors.embedding(layer)
     assert embedding.embeddings.shape == (6, 3)
     np.testing.assert_array_equal(embedding(td.asarray(layer("the cat"))).numpy(), TABLE[[0, 1]])
@@ -211,7 +213,7 @@ def test_embeddings_of_vectors():
             call()
     with pytest.raises(KeyError, match="there is no vector of 'dog'"):
         vectors["dog"]
-    with pytest.raises(DataError, match="there is no file nowhere.txt"):
+    with pytest.raises(DataError, match=r"there is no file nowhere.txt"):
         td.data.read_vectors("nowhere.txt")
 
 

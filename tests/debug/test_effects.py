@@ -399,7 +399,7 @@ def test_derivatives_of_host_functions_that_cannot_be():
         return td.host(lambda a: a * 2, x, result_shape=x, **more).sum()
 
     x = td.ones(2)
-    with pytest.raises(DerivativeError, match="Give td.host its derivative="):
+    with pytest.raises(DerivativeError, match=r"Give td\.host its derivative="):
         td.grad(f)(x)
     with pytest.raises(ShapeError, match="a tuple with one cotangent an argument, 1 of them, and returned ndarray"):
         td.grad(lambda x: f(x, derivative=lambda a, ct: ct))(x)

@@ -245,7 +245,11 @@ def _recurrent() -> list[Entry]:
         Entry("Luong", lambda **k: Reading("after", nn.LuongAttention(**k), **k), sequence),
         Entry("Decoder", Writing, (2, 4), integers=7),
         Entry("MinGRU", lambda **k: nn.LinearRecurrent(nn.MinGRUCell(4, **k), return_sequences=True), sequence),
-        Entry("MinLSTM", lambda **k: nn.LinearRecurrent(nn.MinLSTMCell(4, **k), go_backwards=True), sequence),
+        Entry(
+            "MinLSTM",
+            lambda **k: nn.LinearRecurrent(nn.MinLSTMCell(4, **k), go_backwards=True, parallel=True),
+            sequence,
+        ),
         Entry("S4D", lambda **k: nn.LinearRecurrent(nn.S4DCell(2, **k), return_sequences=True), sequence),
         Entry("Selective", lambda **k: nn.LinearRecurrent(nn.SelectiveCell(2, **k), return_sequences=True), sequence),
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),

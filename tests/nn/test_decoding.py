@@ -55,7 +55,7 @@ def test_a_loop_ends_when_all_sequences_have() -> None:
     seen = []
 
     def step(state: td.Tensor, token: td.Tensor) -> Any:
-        state = td.host_call(lambda s: seen.append(1) or s + 1, state, result=state)
+        state = td.host(lambda s: seen.append(1) or s + 1, state, result_shape=state)
         return state, td.where(state[:, None] > 2, td.asarray([9.0, 0.0]), td.asarray([0.0, 9.0]))
 
     found = decoding.greedy(step, td.zeros((2,)), td.asarray([1, 1]), max_steps=50, end=0)

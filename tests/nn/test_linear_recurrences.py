@@ -1,4 +1,4 @@
-"""associative_scan against loops; linear recurrences in parallel against the same cells step by step, and the formulas."""
+"""associative_scan against loops; linear recurrences in parallel against the same cells step by step."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_it_compiles_and_its_derivative_is_that_of_the_loop() -> None:
 
 @every
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("sequences", [False, True])
-def test_all_steps_at_once_equal_one_after_the_other(kind: str, backwards: bool, sequences: bool) -> None:
+@pytest.mark.parametrize(("sequences", "rounds"), [(False, True), (True, True), (True, False)])
+def test_all_steps_at_once_equal_one_after_the_other(kind: str, backwards: bool, sequences: bool, rounds: bool) -> None:
     td.random.set_seed(0)
     cell, x = CELLS[kind](), td.asarray(RNG.standard_normal((4, 9, 5)))
     options = {"return_sequences": sequences, "return_state": True, "go_backwards": backwards}
-    parallel, steps = nn.LinearRecurrent(cell, **options), nn.Recurrent(cell, **options)
+    parallel, steps = nn.LinearRecurrent(cell, parallel=rounds, **options), nn.Recurrent(cell, **options)
     parallel.init(x)
     start = td.tree.map(lambda s: td.asarray(RNG.standard_normal(s.shape)), cell.initial_state(4, td.float64))
     for lengths in (None, td.asarray([9, 1, 4, 0])):

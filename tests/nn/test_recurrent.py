@@ -204,7 +204,7 @@ def test_steps_that_nobody_needs_are_not_run():
         return state + x
 
     def step(state, x):
-        return td.host_call(add, state, x, result=td.Spec((2, 1), td.float32)), None
+        return td.host(add, state, x, result_shape=td.Spec((2, 1), td.float32)), None
 
     recurrent = nn.Recurrent(step, return_sequences=True, return_state=True)
     y = td.compile(lambda x, n: recurrent(x, td.zeros((2, 1)), lengths=n)[1])(td.ones((2, 160, 1)), td.asarray([3, 18]))
@@ -215,7 +215,7 @@ def test_steps_that_nobody_needs_are_not_run():
 def test_a_list_of_sequences_and_padded_ones_go_in_and_come_out():
     recurrent = layer("gru", return_sequences=True, return_state=True)
     sequences = [data(1, n)[0] for n in (4, 0, 7)]
-    y, state = recurrent(sequences)
+    y, _ = recurrent(sequences)
     assert isinstance(y, td.data.Padded)
     padded = nn.pad_sequences(sequences)
     again, _ = recurrent(td.data.Padded(*(a.numpy() for a in padded)))

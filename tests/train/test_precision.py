@@ -185,3 +185,13 @@ def test_autocast_refuses_other_dtypes() -> None:
     for dtype, words in (("float16", "65504"), ("float64", "bfloat16 or float32; got float64")):
         with pytest.raises(ArgumentError, match=words), nn.autocast(dtype):
             pass
+
+
+def test_recurrences_stay_float32_also_behind_layers_that_multiply_in_bfloat16() -> None:
+    tokens = td.asarray([[1, 2, 3]])
+    decoder = nn.Decoder(nn.Embedding(7, 4), nn.GRUCell(3), nn.Dense(7))
+    model = nn.Sequential([nn.Dense(4), nn.LSTM(3, return_sequences=True), nn.Dense(2)])
+    with nn.autocast():
+        assert decoder(tokens, td.zeros((1, 3))).dtype in (td.float32, td.bfloat16)
+        x = model(td.ones((2, 5, 3)))
+    assert x.dtype is td.bfloat16

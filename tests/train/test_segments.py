@@ -1,4 +1,5 @@
-"""Truncated back-propagation in fit, and sequences that begin and end at different times: against loops, and resumed."""
+"""Truncated back-propagation in fit, and sequences that begin and end at different times: against loops, and
+resumed."""
 
 from __future__ import annotations
 
@@ -38,7 +39,6 @@ def test_fit_in_segments_equals_the_loop_written_out() -> None:
     optimizer, losses = td.optim.SGD(0.1), []
     for _ in range(2):
         state = td.zeros((4, 5))
-        gru, head = by_hand.layers
         for start in (0, 4, 8):
             piece = slice(start, start + 4)
 
@@ -174,8 +174,8 @@ def test_a_run_stopped_between_segments_resumes_bit_by_bit(kind: str, tmp_path: 
         checkpoint = None if folder is None else td.train.Checkpoint(folder, every_steps=1)
         try:
             history = td.fit(
-                m, source, loss="mse", optimizer=td.optim.Adam(0.01), epochs=3, checkpoint=checkpoint, callbacks=[Stop()],
-                **options, **quiet,
+                m, source, loss="mse", optimizer=td.optim.Adam(0.01), epochs=3, checkpoint=checkpoint,
+                callbacks=[Stop()], **options, **quiet,
             )  # fmt: skip
         except KeyboardInterrupt:
             return None, None
@@ -189,11 +189,39 @@ def test_a_run_stopped_between_segments_resumes_bit_by_bit(kind: str, tmp_path: 
         np.testing.assert_array_equal(resumed.variables()[name].numpy(), w.numpy())
 
 
+@pytest.mark.parametrize("kind", ["generator", "dataset", "list"])
+def test_batches_of_an_iterable_are_cut_and_none_is_lost(kind: str) -> None:
+    x, y = data(6, 8)
+    cut = [(x[k : k + 2], y[k : k + 2]) for k in (0, 2, 4)]
+    source: Any = cut
+    if kind == "generator":
+        source = iter(cut)
+    if kind == "dataset":
+        source = td.data.from_items([{"x": a, "y": b} for a, b in zip(x, y, strict=True)]).batch(2)
+    options: Any = {"loss": "mse", "verbose": False, "tbptt": 4}
+    first, second = (model().init(td.Spec((2, 4, 2), td.float32)) for _ in range(2))
+    second.assign(first.parameters())
+    history = td.fit(first, source, optimizer=td.optim.SGD(0.1), **options)
+    expected = td.fit(second, (x, y), optimizer=td.optim.SGD(0.1), batch_size=2, shuffle=False, **options)
+    np.testing.assert_allclose(history.steps, expected.steps, rtol=1e-5)
+    assert len(history.steps) == 6
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
         (lambda: fit(nn.Sequential([nn.GRU(2, return_sequences=True)]), 4), ArgumentError, "stateful=True"),
         (lambda: fit(model(), 0), ArgumentError, "at least 1"),
+        (
+            lambda: td.fit(
+                nn.GRU(2, return_sequences=True),
+                td.data.SegmentedSequences(songs([3]), batch_size=1, segment=2),
+                loss="mse",
+                optimizer="sgd",
+            ),
+            ArgumentError,
+            "data are segments of longer sequences",
+        ),
         (lambda: fit(model(), 4, y=np.zeros((4, 1))), ShapeError, "targets for each step"),
         (lambda: td.data.SegmentedSequences([], batch_size=1, segment=1), ArgumentError, "no sequences"),
         (lambda: td.data.SegmentedSequences(songs([3]), batch_size=0, segment=1), ArgumentError, "batch_size must be"),

@@ -6,6 +6,7 @@ is inside of a loop or branch is a group of its own.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
@@ -16,6 +17,7 @@ from treadle.board._extra import tensorboard
 from treadle.core.dims import Dim
 from treadle.core.errors import ArgumentError
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
+from treadle.core.source import Source
 from treadle.core.spec import Spec
 
 _TYPES = {
@@ -79,7 +81,7 @@ class Drawing:
             inputs, literals = self._arrows(node.inputs)
             attributes = {"shape": ", ".join(str(v.spec) for v in node.outputs), **literals}
             if node.source.line:
-                attributes["source"] = f"{node.source.file}:{node.source.line}"
+                attributes["source"] = _line(node.source)
             if node.scope:
                 attributes["scope"] = node.scope
             attributes |= {key: _shown(value) for key, value in node.params.items()}
@@ -163,6 +165,12 @@ def _clean(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.\-/]", "_", name)
 
 
+def _line(source: Source) -> str:
+    """Where it stands, as an editor finds it from the working directory."""
+    here = os.getcwd() + os.sep
+    return f"{source.file.removeprefix(here)}:{source.line}"
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, Graph):
         return f"{value.name}: {len(value.nodes)} operations"
@@ -229,9 +237,11 @@ def _kernels(profile: Any) -> list[tuple[Any, float]]:
 def _metadata(seconds: dict[str, float], memory: dict[str, int], parts: dict[str, list[str]]) -> Any:
     stats = tensorboard("compat.proto.config_pb2").RunMetadata()
     device = stats.step_stats.dev_stats.add(device="/device:CPU:0")
-    begin = 1  # 0 would mean "not known"
+    now, begin = 1.0, 1  # in microseconds; 0 would mean "not known"
     for name, took in seconds.items():
-        micros = round(took * 1e6)  # the page knows whole microseconds; it shows no time for none
+        # The page knows whole microseconds. Ends are rounded, not lengths, so that the sum of many small ones is right.
+        now += took * 1e6
+        micros = round(now) - begin
         node = device.node_stats.add(
             node_name=name,
             all_start_micros=begin,

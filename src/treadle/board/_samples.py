@@ -17,11 +17,13 @@ Array = np.ndarray[Any, Any]
 NUMBERS = 6  # of a prediction, in a table
 
 
-def write(writer: Writer, context: Context, count: int) -> None:
+def write(writer: Writer, context: Context, count: int, compiled: bool) -> None:
     """The first `count` examples of `context.example`. Nothing is written of predictions that are no single array."""
     x, y, _ = unpack(context.example)
+    if y is None:
+        return
     x, y = (trees.map(lambda a: np.asarray(a)[:count], part) for part in (x, y))
-    answer = predict(context.model, x, batch_size=count)
+    answer = predict(context.model, x, batch_size=count, compile=compiled)
     if not isinstance(answer, np.ndarray | Tensor) or not isinstance(y, np.ndarray):
         return
     guesses, truths, kind = _said(np.asarray(answer), y)

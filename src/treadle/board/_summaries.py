@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from treadle.board._extra import tensorboard
-from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.errors import ArgumentError, ShapeError, TreadleError
 
 Array = np.ndarray[Any, Any]
 
@@ -21,9 +21,12 @@ def numbers(values: Any) -> Array:
 
     Raises:
         ArgumentError: it has no numbers.
+        TraceError: it has none yet, as it is being traced.
     """
     try:
         return np.asarray(values).astype(np.float64)
+    except TreadleError:
+        raise
     except (TypeError, ValueError) as e:
         raise ArgumentError(f"numbers are needed, and not {type(values).__name__}: {e}") from e
 

@@ -12,14 +12,13 @@ from treadle import random
 from treadle.board import _samples
 from treadle.board._extra import tensorboard
 from treadle.board.writer import Writer
-from treadle.core.errors import ArgumentError, SaveError
+from treadle.core.errors import ArgumentError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import observed
 from treadle.train._building import call_model
 from treadle.train.callbacks import Callback, Context
 from treadle.train.data import batch_rows, unpack
-from treadle.train.steps import loss_value
 from treadle.transforms import compile as _compile
 from treadle.transforms import graph as graph_of
 from treadle.transforms import profile as _profile
@@ -152,7 +151,7 @@ class Log(Callback):
             values[f"{measure}/{part}"] = value
         self.writer.scalars(values, context.step)
         if self.samples and context.loss_function is not None:
-            _samples.write(self.writer, context, self.samples)
+            _samples.write(self.writer, context, self.samples, _is_compiled(context))
 
     def on_train_end(self, context: Context) -> None:
         assert self.writer is not None
@@ -184,11 +183,16 @@ class Log(Callback):
     def _graphs(self, context: Context, writer: Writer) -> None:
         if not self.graph and not self.profile:
             return
+        function: Any = context.step_function
         if context.loss_function is not None:
             x = context.step_arguments[2]
-            writer.graph(graph_of(lambda model, x: call_model(model, x, training=False))(context.model, x))
-        function: Any = context.step_function
-        if hasattr(function, "graph"):  # compiled
+            try:
+                writer.graph(graph_of(lambda model, x: call_model(model, x, training=False))(context.model, x))
+            except TraceError as e:
+                if _is_compiled(context):
+                    raise
+                context.tell(f"No graph is logged, since the model cannot be traced: {e.message}")
+        if _is_compiled(context):
             measured = _profile(function)(*context.step_arguments) if self.profile else None
             writer.graph(function.graph(*context.step_arguments), tag="training step", profile=measured)
 
@@ -211,10 +215,11 @@ class Log(Callback):
     def _histograms(self, context: Context) -> None:
         assert self.writer is not None
         self._parameters(context, self.writer)
-        if context.loss_function is None:
+        if context.objective is None:
             return
         if self._examine is None:
-            self._examine = _compile(_examiner(context.loss_function))
+            examine = _examiner(context.objective)
+            self._examine = _compile(examine) if _is_compiled(context) else examine
         # What the model draws and notes down while it is looked at is no part of the training.
         variables = Variables([context.model, random.default_stream()])
         before = variables.read()
@@ -228,11 +233,16 @@ class Log(Callback):
             self.writer.histogram(f"outputs/{layer}", out, context.step)
 
 
-def _examiner(loss: Callable[..., Any]) -> Callable[..., Any]:
+def _is_compiled(context: Context) -> bool:
+    """Whether `fit` compiles; if not, the model may go ways that cannot be traced."""
+    return hasattr(context.step_function, "graph")
+
+
+def _examiner(objective: Callable[..., Any]) -> Callable[..., Any]:
     """(model, x, y, weights) → gradients by path, and what each layer gives, as in training."""
 
     def examine(model: Any, x: Any, y: Any, weights: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        def objective(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        def watched(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, dict[str, Tensor]]:
             seen: dict[str, Tensor] = {}
 
             def note(module: Any, scope: str, output: Any) -> None:
@@ -240,10 +250,10 @@ def _examiner(loss: Callable[..., Any]) -> Callable[..., Any]:
                     seen.setdefault(scope, output)
 
             with observed(note):
-                prediction = call_model(model, x, training=True)
-            return loss_value(loss, prediction, y, weights), seen
+                loss, _ = objective(model, x, y, weights)
+            return loss, seen
 
-        (_, outputs), gradients = value_and_grad(objective, has_aux=True)(model, x, y, weights)
+        (_, outputs), gradients = value_and_grad(watched, has_aux=True)(model, x, y, weights)
         return gradients, outputs
 
     return examine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -280,7 +281,7 @@ class Writer:
             tag: a name to choose it by, when a run has several. None: the graph of the run, shown at first.
             profile: what `td.profile(f)(*args)` measured, of the same function and arguments: the page's "compute
                 time" and "memory" colours. The time of a kernel is shared equally by the operations that are fused in
-                it, in whole microseconds; memory is that of results which a kernel leaves, so fused ones have none.
+                it, rounded to microseconds; memory is that of results which a kernel leaves, so fused ones have none.
 
         Raises:
             ArgumentError: it is no graph; or a profile fits none of its operations.
@@ -356,8 +357,8 @@ class Writer:
 
     def _add(self, step: int, *values: Any, wall_time: float | None = None) -> None:
         try:
-            number = int(np.asarray(step))
-        except (TypeError, ValueError):
+            number = operator.index(np.asarray(step)[()])
+        except TypeError:
             raise ArgumentError(f"step={step!r}: an integer, the position on the page's horizontal axis") from None
         summary = tensorboard("compat.proto.summary_pb2").Summary(value=values)
         self._file.add(number, wall_time, summary=summary)

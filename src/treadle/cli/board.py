@@ -7,6 +7,7 @@ Runs are named by the shortest part of their path that tells them apart. The ser
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 import webbrowser
@@ -77,6 +78,7 @@ def _serve(options: argparse.Namespace) -> int:
     from treadle.board import server
 
     links = server.Links(options.folders)
+    before = signal.signal(signal.SIGTERM, _interrupt)  # so that the links go then, too
     try:
         address = server.start(links.folder, options.port, options.reload)
         count = len(links.shown)
@@ -89,8 +91,13 @@ def _serve(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print()
     finally:
+        signal.signal(signal.SIGTERM, before)
         links.close()
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _watch(links: Links, seconds: float) -> None:

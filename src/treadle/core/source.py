@@ -22,7 +22,8 @@ class Source:
 
     Attributes:
         phase: why there is a node for this line: "" it computes what the line says; "derivative" it is part of a
-            derivative rule, made while values flow forward; "backward" it carries gradients back; "optimizer" it updates parameters.
+            derivative rule, made while values flow forward; "backward" it carries gradients back; "optimizer" it
+            updates parameters.
     """
 
     file: str

@@ -94,6 +94,9 @@ class _CSVReader(Reader):
     def state(self) -> Any:
         return {"file": self.file, "row": self.row}
 
+    def where(self) -> str | None:
+        return f"{self.node.files[self.file]}, row {self.row}"
+
     def close(self) -> None:
         if self.blocks is not None:
             self.blocks.close()

@@ -116,7 +116,7 @@ class Residence:
     since they stay in the system's cache. Each read brings in some neighbours, too.
     """
 
-    MOST, READ = 128 << 20, 1 << 16  # bytes altogether; what a small read brings in
+    MOST, READ = 64 << 20, 1 << 16  # bytes altogether; what a small read brings in
 
     def __init__(self) -> None:
         self._maps: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
@@ -130,6 +130,8 @@ class Residence:
         self._bytes += max(size, min(self.READ * times, len(mapped)))
         if self._bytes > self.MOST:
             self._bytes = 0
+            if sum(map(len, self._maps.values())) < 4 * self.MOST:
+                return  # they may stay whole
             for one in list(self._maps.values()):
                 with contextlib.suppress(AttributeError, OSError, ValueError):  # no such system call, or closed
                     one.madvise(mmap.MADV_DONTNEED)

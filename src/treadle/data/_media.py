@@ -48,7 +48,7 @@ _JPEG: list[Any] = []  # simplejpeg, or None where it is not installed; empty be
 
 
 def _decode_jpeg(data: bytes, size: tuple[int, int] | None) -> Array | None:
-    """An ordinary JPEG picture by simplejpeg, which gives Pillow's values in two thirds of the time; None for others."""
+    """An ordinary JPEG picture by simplejpeg, which gives Pillow's values in less time; None for others."""
     if not data.startswith(b"\xff\xd8"):
         return None
     if not _JPEG:

@@ -16,7 +16,6 @@ from treadle.core.errors import DataError, TreadleError
 from treadle.data._columns import Array, Rows, collate, flatten, positions
 from treadle.data._permute import words
 
-
 _CHUNK, _CHUNK_BYTES = 64, 1 << 20
 
 
@@ -35,6 +34,10 @@ class Reader(ABC):
         """Leave out the next n elements, without making them where that can be."""
         for _ in range(n):
             next(self)
+
+    def where(self) -> str | None:
+        """Where the element that was given last comes from: `train.csv, row 18`; None if that is not known."""
+        return None
 
     def close(self) -> None:  # noqa: B027, most hold nothing
         """Let go of files, threads and processes."""
@@ -192,6 +195,9 @@ class IndexReader(Reader):
     def state(self) -> int:
         return self.at
 
+    def where(self) -> str | None:
+        return self.node.where(self.at - 1, self.epoch)
+
     def skip(self, n: int) -> None:
         self.at, self._elements = self.at + n, None
 
@@ -222,6 +228,11 @@ class Remapped(Indexed):
 
     def row(self, i: int, epoch: int) -> int:
         return int(positions(self.rows(slice(i, i + 1), epoch))[0])
+
+
+def placed(place: str, where: str | None) -> str:
+    """A place in a stream, and where its element comes from if that says more."""
+    return place if where is None or where == place else f"{place} ({where})"
 
 
 def show_function(function: Callable[..., Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from treadle.core import trees
 from treadle.core.errors import ArgumentError, DataError, ShapeError
 from treadle.core.spec import show_shape
-from treadle.data._columns import Array, Rows, as_column
+from treadle.data._columns import Array, Rows, as_column, collate, positions
 from treadle.data._nodes import Indexed, Node, Reader, show_function
 
 
@@ -86,10 +86,22 @@ class Items(Indexed):
 
     def __init__(self, items: Any, name: str) -> None:
         self.items, self.name = items, name
+        # PyTorch's protocol for many elements at once, which Hugging Face's datasets have.
+        self.columnar = callable(getattr(items, "__getitems__", None))
 
     @property
     def length(self) -> int:
         return len(self.items)
+
+    def take(self, rows: Rows, epoch: int) -> Any:
+        if not self.columnar:
+            return super().take(rows, epoch)
+        places = positions(rows).tolist()
+        try:
+            made = [as_element(x) for x in self.items.__getitems__(places)]
+        except Exception:
+            return super().take(rows, epoch)  # which says at which element
+        return collate(made, ragged=True)
 
     def describe(self) -> str:
         return f"{self.name}({len(self.items):,} elements)"

@@ -116,6 +116,9 @@ class _RowReader(Reader):
     def state(self) -> int:
         return self.at
 
+    def where(self) -> str | None:
+        return f"row {self.at}"
+
     def close(self) -> None:
         self.cursor.close()
         if self.ends:

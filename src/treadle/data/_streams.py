@@ -10,7 +10,7 @@ from typing import Any
 from treadle.core.errors import ShapeError
 from treadle.data._columns import collate, count_rows, dense, map_columns
 from treadle.data._indexed import mix_block
-from treadle.data._nodes import Node, Reader, all_steady, show_call
+from treadle.data._nodes import Node, Reader, all_steady, placed, show_call
 from treadle.data._padding import Padding
 from treadle.data._permute import generator, words
 
@@ -46,6 +46,9 @@ class StreamReader(Reader):
     def state(self) -> Any:
         return {"at": self.at, "of": self.inner.state()}
 
+    def where(self) -> str | None:
+        return self.inner.where()
+
     def close(self) -> None:
         self.inner.close()
 
@@ -61,8 +64,8 @@ class StreamMap(Stream):
     def describe(self) -> str:
         return show_call("map", self.function, seed=self.seed)
 
-    def apply(self, element: Any, at: int, epoch: int) -> Any:
-        return call_map(self.function, self.seed, element, at, epoch, self)
+    def apply(self, element: Any, at: int, epoch: int, reader: Reader | None = None) -> Any:
+        return call_map(self.function, self.seed, element, at, epoch, self, reader)
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _MapReader(self, epoch, state)
@@ -71,12 +74,14 @@ class StreamMap(Stream):
         return [self.apply(x, i, 0) for i, x in enumerate(self.parent.samples(count))]
 
 
-def call_map(function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any) -> Any:
-    """The function of a map; `step` makes the error if it fails."""
+def call_map(
+    function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any, reader: Reader | None = None
+) -> Any:
+    """The function of a map; if it fails, `step` makes the error, and the reader that gave the element says where."""
     try:
         return function(element) if seed is None else function(element, generator(seed, epoch, at))
     except Exception as e:
-        raise step.failed(e, f"element {at}") from e
+        raise step.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
 
 
 class _MapReader(StreamReader):
@@ -85,7 +90,7 @@ class _MapReader(StreamReader):
         self.node = node
 
     def make(self) -> Any:
-        return self.node.apply(next(self.inner), self.at, self.epoch)
+        return self.node.apply(next(self.inner), self.at, self.epoch, self.inner)
 
     def skip(self, n: int) -> None:
         self.inner.skip(n)
@@ -117,7 +122,8 @@ class _FilterReader(StreamReader):
             try:
                 keep = self.node.function(element)
             except Exception as e:
-                raise self.node.failed(e, f"the element after {self.at} that were kept") from e
+                place = f"the element after {self.at} that were kept"
+                raise self.node.failed(e, placed(place, self.inner.where())) from e
             if keep:
                 return element
 
@@ -158,7 +164,7 @@ class _FlatMapReader(Reader):
         try:
             self.parts, self.given = iter(self.node.function(element)), 0
         except Exception as e:
-            raise self.node.failed(e, f"element {self.number - 1}") from e
+            raise self.node.failed(e, placed(f"element {self.number - 1}", self.where())) from e
 
     def __next__(self) -> Any:
         while True:
@@ -168,7 +174,8 @@ class _FlatMapReader(Reader):
                 self._open()
                 continue
             except Exception as e:
-                raise self.node.failed(e, f"part {self.given} of element {self.number - 1}") from e
+                place = f"part {self.given} of element {self.number - 1}"
+                raise self.node.failed(e, placed(place, self.where())) from e
             self.given += 1
             return part
 
@@ -176,6 +183,9 @@ class _FlatMapReader(Reader):
         if not self.given:
             return {"of": self.inner.state(), "number": self.number, "given": 0}
         return {"of": self.before, "number": self.number - 1, "given": self.given}
+
+    def where(self) -> str | None:
+        return self.inner.where()
 
     def close(self) -> None:
         self.inner.close()
@@ -258,6 +268,9 @@ class _RepeatReader(Reader):
     def state(self) -> Any:
         return {"turn": self.turn, "of": self.inner.state()}
 
+    def where(self) -> str | None:
+        return self.inner.where()
+
     def close(self) -> None:
         self.inner.close()
 
@@ -289,12 +302,22 @@ class _MergedReader(Reader):
         self.ended = list(state["ended"]) if state else [False] * len(node.parents)
         states = state["of"] if state else [None] * len(node.parents)
         self.inner = [p.read(epoch, s) for p, s in zip(node.parents, states, strict=True)]
+        self.given_by = self.inner  # those that made the last element
 
     def __next__(self) -> Any:
         return self.node.step(self)
 
     def state(self) -> Any:
         return {"turn": self.turn, "ended": list(self.ended), "of": [r.state() for r in self.inner]}
+
+    def pull(self, which: int) -> Any:
+        """The next element of one of them."""
+        self.given_by = [self.inner[which]]
+        return next(self.inner[which])
+
+    def where(self) -> str | None:
+        places = [r.where() for r in self.given_by]
+        return " and ".join(dict.fromkeys(p for p in places if p is not None)) or None
 
     def close(self) -> None:
         for reader in self.inner:
@@ -314,7 +337,7 @@ class StreamConcatenate(Merged):
     def step(self, reader: _MergedReader) -> Any:
         while reader.turn < len(reader.inner):
             try:
-                return next(reader.inner[reader.turn])
+                return reader.pull(reader.turn)
             except StopIteration:
                 reader.turn += 1
         raise StopIteration
@@ -329,7 +352,7 @@ class StreamInterleave(Merged):
             reader.turn += 1
             if not reader.ended[which]:
                 try:
-                    return next(reader.inner[which])
+                    return reader.pull(which)
                 except StopIteration:
                     reader.ended[which] = True
         raise StopIteration
@@ -348,7 +371,7 @@ class StreamMix(Merged):
     def step(self, reader: _MergedReader) -> Any:
         block, place = divmod(reader.turn, _WORDS)
         which = int(mix_block(self.weights, self.seed, reader.epoch, block)[place])
-        element = next(reader.inner[which])
+        element = reader.pull(which)
         reader.turn += 1
         return element
 

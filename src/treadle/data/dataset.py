@@ -289,8 +289,8 @@ class Dataset:
     ) -> Any:  # fmt: skip
         """Batches of similar lengths, each padded to its bucket's bound: as many different lengths as there are bounds.
 
-        Of sequences in memory, shuffled or not, the batches have a length and can be had in any order; otherwise it is a
-        stream, which holds elements back until a batch is full.
+        Of sequences in memory, shuffled or not, the batches have a length and can be had in any order; otherwise it is
+        a stream, which holds elements back until a batch is full.
 
         Args:
             bounds: greatest lengths, increasing: [16, 32, 64].

@@ -33,15 +33,15 @@ class Segment(NamedTuple):
 class SegmentedSequences:
     """Batches of segments of long sequences of different lengths, for truncated back-propagation.
 
-    There are `batch_size` rows. Each takes a sequence from the queue, gives it segment by segment, and then takes the next
-    one: rows begin and end at different times, and `reset` says which begin. The last segment of a sequence is padded. An
-    epoch ends when the queue is empty and all rows are done.
+    There are `batch_size` rows. Each takes a sequence from the queue, gives it segment by segment, and then takes the
+    next one: rows begin and end at different times, and `reset` says which begin. A sequence's last segment is padded.
+    An epoch ends when the queue is empty and all rows are done.
 
     `td.fit(model, sequences, …)` resets the state of each row of the model's stateful layers by itself.
 
     Args:
-        sequences: `(x, y)` or `{"x": x, "y": y}` each, trees of arrays `[time, …]`; what has as many rows as the first array of
-            x is cut. A sequence without steps is an error.
+        sequences: `(x, y)` or `{"x": x, "y": y}` each, trees of arrays `[time, …]`; what has as many rows as the first
+            array of x is cut. A sequence without steps is an error.
         batch_size: rows. segment: steps of a segment.
         shuffle: a new order of the sequences each epoch, a pure function of (seed, epoch).
 
@@ -119,8 +119,8 @@ class SegmentedSequences:
                 if n:
                     values[row, :n] = self.sequences[k][0][0][j][at : at + n]
             out.append(Padded(values, lengths, mask))
-        for row, n in zip(self._rows, counts, strict=True):
-            row[1] += n
+        for busy, n in zip(self._rows, counts, strict=True):
+            busy[1] += n
         x, y = trees.unflatten(structure, out)
         return Segment(x, y, None, np.array(begins), np.array(ids))
 

@@ -13,8 +13,8 @@ def from_numpy_files(paths: Paths | None = None, /, **named: Paths) -> IndexedDa
     """Rows of .npy files, which are mapped into memory: only what is asked for is read.
 
     Args:
-        paths: a name, glob, URL (fsspec), or list: files one after another. Those that are remote or compressed are read
-            whole, into memory.
+        paths: a name, glob, URL (fsspec), or list: files one after another. Remote and compressed ones are read whole,
+            into memory.
         named: the same for each leaf of the elements; the k-th files of all belong together.
 
     Raises:

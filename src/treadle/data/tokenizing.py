@@ -29,7 +29,11 @@ def words(text: str) -> list[str]:
     return _WORDS.findall(text)
 
 
-_SPLITS: dict[str, tuple[Splitter, str]] = {"words": (words, " "), "whitespace": (str.split, " "), "characters": (list, "")}
+_SPLITS: dict[str, tuple[Splitter, str]] = {
+    "words": (words, " "),
+    "whitespace": (str.split, " "),
+    "characters": (list, ""),
+}
 
 
 class TextVectorization(Module):

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle import array as xp
 from treadle import random
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import Array
@@ -42,7 +43,9 @@ class WordVectors:
     def __init__(self, words: Sequence[str], vectors: Any, source: str = "the word vectors") -> None:
         self.words, self.vectors, self.source = tuple(words), np.asarray(vectors, np.float32), source
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words):
-            raise ArgumentError(f"{len(self.words)} words need vectors [{len(self.words)}, n], not {self.vectors.shape}")
+            raise ArgumentError(
+                f"{len(self.words)} words need vectors [{len(self.words)}, n], not {self.vectors.shape}"
+            )
         self._places = {w: i for i, w in reversed(list(enumerate(self.words)))}  # of two the first
 
     def __len__(self) -> int:
@@ -105,7 +108,7 @@ class WordVectors:
         table[2:][known] = rows
         return Embedding(
             *table.shape,
-            lambda key, shape, kind: table.astype(kind.numpy),
+            lambda key, shape, kind: xp.asarray(table, dtype=kind),
             mask_zero=True,
             trainable=trainable,
             dtype=dtype,
@@ -125,8 +128,8 @@ def read_vectors(
         DataError: no such file; a line or a header that is damaged, with its place.
         ArgumentError: no such format; none of the words in `only` is there.
 
-    Sources: Mikolov et al., Distributed representations of words and phrases (NeurIPS 2013), whose tool writes the first
-    two; Pennington, Socher, Manning, GloVe (EMNLP 2014).
+    Sources: Mikolov et al., Distributed representations of words and phrases (NeurIPS 2013), whose tool writes the
+    first two; Pennington, Socher, Manning, GloVe (EMNLP 2014).
 
     >>> with open("vectors.txt", "w") as file:
     ...     _ = file.write("the 0.5 1\\ncat -1 2\\n")
@@ -206,7 +209,8 @@ def _lines(lines: Iterator[bytes], name: str, size: int | None, first: int) -> I
                 raise ValueError
         except ValueError:
             raise DataError(
-                f"{name}, line {number}: a word and {'numbers' if size is None else f'{size} numbers'} are expected, not {line[:60]!r}"
+                f"{name}, line {number}: a word and {'numbers' if size is None else f'{size} numbers'} are expected, "
+                f"not {line[:60]!r}"
             ) from None
         yield b" ".join(parts[: len(parts) - wanted]).decode(errors="replace"), vector
 

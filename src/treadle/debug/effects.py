@@ -103,7 +103,7 @@ def probe(x: Any, name: str) -> None:
         primitives.probe(array_namespace().asarray(leaf), name=f"{name}.{path}" if path else name)
 
 
-def on_gradient(x: Tensor, function: Callable[[Tensor], None]) -> Tensor:
+def on_gradient(x: Tensor, function: Callable[[Tensor], Any]) -> Tensor:
     """The same tensor; when a derivative flows back through it, `function` is called with its cotangent.
 
     The function may print, check and probe what it gets. It is called where reverse mode passes, inside of compiled

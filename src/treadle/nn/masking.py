@@ -134,6 +134,15 @@ def sequence_mask(x: Tensor, mask: Any, lengths: Any, *, time_axis: int) -> Tens
     return mask_of(lengths, wanted[1])
 
 
+def real_of(x: Tensor, lengths: Any, mask: Any) -> Tensor | None:
+    """`sequence_mask` for models, which take both, as in `model(*padded)`: what is real by both."""
+    by_lengths = sequence_mask(x, None, lengths, time_axis=1)
+    by_mask = sequence_mask(x, mask, None, time_axis=1)
+    if by_lengths is None or by_mask is None:
+        return by_mask if by_lengths is None else by_lengths
+    return xp.logical_and(by_lengths, by_mask)
+
+
 def _check(what: str, given: Tensor, wanted: tuple[object, ...], x: Tensor) -> None:
     if given.ndim != len(wanted) or not all(same_size(a, b) for a, b in zip(given.shape, wanted, strict=True)):  # type: ignore[arg-type]
         raise ShapeError(

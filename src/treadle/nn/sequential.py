@@ -10,7 +10,7 @@ from treadle import array as xp
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
-from treadle.nn.masking import check_no_lengths, sequence_mask
+from treadle.nn.masking import check_no_lengths, real_of, sequence_mask
 from treadle.nn.module import Module
 
 Layer = Callable[..., Any]
@@ -21,9 +21,9 @@ class Sequential(Module):
 
     A layer is a module or any function, such as `td.relu`. The parameters' paths are `layers.0.kernel`, …
 
-    Padded sequences: `model(x, lengths)`, `model(x, mask=mask)`, a `td.data.Padded`, or `model(*padded)`. Layers that take
-    lengths get a mask; it goes on as long as outputs are `[batch, time, …]` with the same sizes. For a `Padded`, the result
-    is one, too, as long as it is still a sequence.
+    Padded sequences: `model(x, lengths)`, `model(x, mask=mask)`, a `td.data.Padded`, or `model(*padded)`. Layers that
+    take lengths get a mask; it goes on as long as outputs are `[batch, time, …]` with the same sizes. For a `Padded`,
+    the result is one, too, as long as it is still a sequence.
 
     Raises:
         ArgumentError: something that cannot be called, or a class in the place of a layer.
@@ -66,11 +66,7 @@ class Sequential(Module):
             for layer in self.layers:
                 x = layer(x)
             return x
-        real = None if lengths is None else sequence_mask(x, None, lengths, time_axis=1)
-        if mask is not None:
-            given = sequence_mask(x, mask, None, time_axis=1)
-            real = given if real is None else xp.logical_and(real, given)  # type: ignore[arg-type]
-        return self._masked(x, real)[0]
+        return self._masked(x, real_of(x, lengths, mask))[0]
 
     def _masked(self, x: Any, real: Any) -> tuple[Any, Any]:
         """(output, the mask if it is still one of the output's)"""
@@ -79,8 +75,8 @@ class Sequential(Module):
             takes = _takes_mask(layer)
             if takes and lost:
                 raise ShapeError(
-                    f"layers.{k} ({type(layer).__name__}) needs to know what is real, and {lost}, so the lengths do not "
-                    "fit any more. Write the model as a module of its own, and say there what the new lengths are"
+                    f"layers.{k} ({type(layer).__name__}) needs to know what is real, and {lost}, so the lengths "
+                    "do not fit any more. Write the model as a module of its own, and say there what they are then"
                 )
             before = x.shape
             x = layer(x, mask=real) if takes and real is not None else layer(x)

@@ -40,12 +40,12 @@ def _turned(w: Array, ours: Tensor) -> Array:
 def _per_channel(w: Array, ours: Tensor) -> Array:
     """A depthwise kernel: channels * multiplier, 1, *spatial → *spatial, channels, multiplier."""
     moved = np.moveaxis(w, 0, -1)[0] if w.ndim > 1 and w.shape[1] == 1 else w
-    fits = moved.size == np.prod(ours.shape) and moved.shape[:-1] == ours.shape[:-2]
+    fits = moved.size == ours.size and moved.shape[:-1] == ours.shape[:-2]
     return moved.reshape(ours.shape) if fits else w
 
 
 def _stretched(w: Array, ours: Tensor) -> Array:
-    return w.reshape(ours.shape) if w.size == np.prod(ours.shape) else w
+    return w.reshape(ours.shape) if w.size == ours.size else w
 
 
 _SCALE: dict[str, tuple[str, Layout]] = {"gamma": ("weight", _same), "beta": ("bias", _same)}
@@ -69,7 +69,8 @@ def from_torch(model: Module, weights: Mapping[str, Any], rename: Rename = ()) -
 
     A layer's tensors are called there as PyTorch's own are (`weight`, `running_mean`, …) below the layer's path, and
     are laid out as there: kernels become `[*spatial, in, out]`, those of depthwise convolutions
-    `[*spatial, channels, multiplier]`; a convolution over one pixel does for a dense layer's. Parameters that a module
+    `[*spatial, channels, multiplier]`; the projections of an attention (`in_proj_weight`, `out_proj`) become its
+    dense layers. Parameters that a module
     of your own holds keep their name and layout. Counters (`num_batches_tracked`) are left out. All fits, or nothing
     is assigned. For recurrent layers there is `nn.recurrent.from_torch`, for a `Dense` behind flattened images
     `nn.flat_kernel_to`.
@@ -98,6 +99,7 @@ def from_torch(model: Module, weights: Mapping[str, Any], rename: Rename = ()) -
 
 
 def _converted(model: Module, weights: Mapping[str, Any], rename: Rename) -> dict[str, Array]:
+    weights = _projections_apart(weights)
     found: dict[str, str] = {}
     for name in weights:
         if not name.endswith("num_batches_tracked"):
@@ -122,6 +124,21 @@ def _converted(model: Module, weights: Mapping[str, Any], rename: Rename) -> dic
     if wrong:
         raise ShapeError("from_torch: the weights are of another model; nothing was assigned\n    " + _listed(wrong))
     return values
+
+
+def _projections_apart(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The joined projections of `torch.nn.MultiheadAttention` as the dense layers that they are here."""
+    out: dict[str, Any] = {}
+    for name, w in weights.items():
+        joined = re.fullmatch(r"(.*\.|)in_proj_(weight|bias)", name)
+        if joined:
+            thirds = np.split(np.asarray(w), 3)
+            out |= {
+                f"{joined[1]}{part}.{joined[2]}": t for part, t in zip(("query", "key", "value"), thirds, strict=True)
+            }
+        else:
+            out[re.sub(r"(^|\.)out_proj\.", r"\1output.", name)] = w
+    return out
 
 
 def _places(model: Module) -> dict[str, tuple[str, Tensor, Layout]]:

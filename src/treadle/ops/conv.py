@@ -168,9 +168,12 @@ def _x_cotangent(
     spatial = tuple(range(rank))
     *k, per_group, outputs = kernel.shape
     flipped = shape_ops.reverse(kernel, axes=spatial) if rank else kernel
-    split = shape_ops.reshape(flipped, shape=(*k, per_group, groups, outputs // groups))
-    swapped = shape_ops.transpose(split, axes=(*spatial, rank + 2, rank + 1, rank))
-    exchanged = shape_ops.reshape(swapped, shape=(*k, outputs // groups, groups * per_group))
+    if groups == 1:
+        exchanged = shape_ops.transpose(flipped, axes=(*spatial, rank + 1, rank))
+    else:
+        split = shape_ops.reshape(flipped, shape=(*k, per_group, groups, outputs // groups))
+        swapped = shape_ops.transpose(split, axes=(*spatial, rank + 2, rank + 1, rank))
+        exchanged = shape_ops.reshape(swapped, shape=(*k, outputs // groups, groups * per_group))
     own = []
     for a in spatial:
         taps = _reach(k[a], kernel_dilation[a])
@@ -203,9 +206,12 @@ def _kernel_cotangent(
     spatial = tuple(range(1, rank + 1))
     n, *sizes, _ = x.shape
     per_group = kernel.shape[-2]
-    split = shape_ops.reshape(x, shape=(n, *sizes, groups, per_group))
-    turned = shape_ops.transpose(split, axes=(rank + 2, *spatial, rank + 1, 0))
-    images = shape_ops.reshape(turned, shape=(per_group, *sizes, groups * n))
+    if groups == 1:
+        images = shape_ops.transpose(x, axes=(rank + 1, *spatial, 0))
+    else:
+        split = shape_ops.reshape(x, shape=(n, *sizes, groups, per_group))
+        turned = shape_ops.transpose(split, axes=(rank + 2, *spatial, rank + 1, 0))
+        images = shape_ops.reshape(turned, shape=(per_group, *sizes, groups * n))
     filters = shape_ops.move_axes_first(ct, spatial)
     own = []
     for a in range(rank):

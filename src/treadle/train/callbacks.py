@@ -34,6 +34,7 @@ class Context:
         example: a batch that stays the same through the run: of the validation data if they are arrays, else the first
             one of the training data.
         loss_function: `fit`'s `loss`; None with a `step` of your own.
+        objective: (model, x, y, weights) → loss and prediction, as in training; None with a `step` of your own.
         step_function, step_arguments: the function that does a step (`td.compile`d unless `compile=False`), and its
             arguments for the first batch.
         settings: plain arguments of `fit`: epochs, batch_size, seed.
@@ -54,6 +55,7 @@ class Context:
     data: Any = None
     example: Any = None
     loss_function: Callable[..., Any] | None = None
+    objective: Callable[..., Any] | None = None
     step_function: Callable[..., Any] | None = None
     step_arguments: tuple[Any, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

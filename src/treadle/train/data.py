@@ -41,6 +41,10 @@ class Source(ABC):
     def count(self) -> int | None:
         """How many batches an epoch has, when that is known."""
 
+    def peek(self) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
+        """The first batch (None if there is none), and `batches` that still gives it."""
+        return next(self.batches(0, 0), None), self.batches
+
     def state(self) -> Any:
         """What the position needs besides epoch and batch, or None."""
         return None
@@ -118,6 +122,25 @@ class Batches(Source):
             raise ArgumentError(f"data({epoch}) must give batches that can be iterated over, not {iterable!r}")
         resumed, self.resumed = self.resumed, False
         return itertools.islice(iter(iterable), 0 if resumed else skip, None)
+
+    def peek(self) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
+        """What has been read of an iterable is not read again."""
+        if self.has_state:
+            state = self.state()
+            first = next(self.batches(0, 0), None)
+            self.data.restore(state)
+            return first, self.batches
+        begun = self.batches(0, 0)
+        first = next(begun, None)
+        unread = [begun]
+
+        def batches(epoch: int, skip: int) -> Iterator[Any]:
+            if epoch == 0 and unread:
+                return itertools.islice(itertools.chain([first], unread.pop()), skip, None)
+            unread.clear()
+            return self.batches(epoch, skip)
+
+        return first, batches
 
     def count(self) -> int | None:
         return len(self.data) if not callable(self.data) and hasattr(self.data, "__len__") else None
@@ -237,25 +260,3 @@ def _common_length(names: list[str], leaves: list[Array]) -> int:
             "0; a list of batches is a list, not a tuple"
         )
     return len(leaves[0])
-
-
-def peek(source: Source) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
-    """The first batch, and `batches` that still gives it: what has been read of an iterable is not read again."""
-    if not isinstance(source, Batches):
-        return next(source.batches(0, 0)), source.batches
-    if source.has_state:
-        state = source.state()
-        first = next(source.batches(0, 0), None)
-        source.data.restore(state)
-        return first, source.batches
-    begun = source.batches(0, 0)
-    first = next(begun, None)
-    unread = [begun]
-
-    def batches(epoch: int, skip: int) -> Iterator[Any]:
-        if epoch == 0 and unread:
-            return itertools.islice(itertools.chain([first], unread.pop()), skip, None)
-        unread.clear()
-        return source.batches(epoch, skip)
-
-    return first, batches

@@ -132,7 +132,7 @@ class _Visit:
         total: Any = 0.0
         for leaf in trees.leaves(prediction):
             total = total + (leaf * leaf).mean()
-        return total  # type: ignore[no-any-return]
+        return total
 
     def diagnose(self, optimizer: Any) -> Diagnosis:
         gradients: dict[str, float] = {}
@@ -177,8 +177,8 @@ class _Visit:
                 self._say(
                     "stale state",
                     path,
-                    "it is a State, and a training step never assigns it: assign self.… in the layer's call, or make it a "
-                    "plain tensor or a Parameter",
+                    "it is a State, and a training step never assigns it: assign self.… in the layer's call, or make "
+                    "it a plain tensor or a Parameter",
                 )
 
     # numbers
@@ -211,13 +211,13 @@ class _Visit:
                 self._say(
                     "dead units",
                     scope,
-                    f"{dead} of {units.shape[1]} units are 0 for all {len(units)} rows ({self._line(scope)}), and have no "
-                    "gradient: a smaller learning rate, another initialiser or bias, or leaky_relu",
+                    f"{dead} of {units.shape[1]} units are 0 for all {len(units)} rows ({self._line(scope)}), and have "
+                    "no gradient: a smaller learning rate, another initialiser or bias, or leaky_relu",
                 )
         named = {n: p for n, p in self.opened.named.items() if n.rpartition("/")[2].split("_")[0] in FLAT}
-        for (name, _), value in zip(named.items(), self.opened.values(list(named.values())), strict=True):
+        for name, tensor in zip(named, self.opened.values(list(named.values())), strict=True):
             low, high = FLAT[name.rpartition("/")[2].split("_")[0]]
-            a = value.numpy()
+            a = tensor.numpy()
             share = float(((a < low) | (a > high)).mean()) if a.size else 0.0
             if share > SATURATED:
                 self._say(
@@ -318,8 +318,8 @@ class _Visit:
             self._say(
                 "mixed examples",
                 place_text(node.source, node.scope),
-                f"`{node.primitive.name}` lets the output of one example depend on the others (training=False): an axis "
-                "of a sum, softmax, reshape or transpose is not the one that was meant",
+                f"`{node.primitive.name}` lets the output of one example depend on the others (training=False): an "
+                "axis of a sum, softmax, reshape or transpose is not the one that was meant",
             )
             return
 

@@ -105,7 +105,7 @@ def measure_with_step(model: Any, source: Source, step: Callable[..., Any]) -> d
 
 
 def loss_weight(target: Any, weights: Any, batch: Any = None) -> float:
-    """How much a batch's mean loss counts: its examples, the real steps of padded targets, or the sum of their weights."""
+    """How much a batch's mean loss counts: its examples, real steps, or the sum of their weights."""
     if isinstance(target, Padded):
         mask = np.asarray(target.mask)
         return float(mask.sum() if weights is None else both(mask, weights).astype(np.float64).sum())

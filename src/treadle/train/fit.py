@@ -28,6 +28,7 @@ from treadle.train.steps import (
     check_compile,
     own_step,
     say_once_what_precision_costs,
+    training_objective,
     training_step,
 )
 
@@ -92,10 +93,10 @@ def fit(
             td.compile's `dynamic=`, for x, y and weights.
         nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
             "ignore" goes on.
-        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are cut into
-            segments of so many steps. Each segment is a step of training; the layers made with `stateful=True` carry their
-            state from one to the next, and the gradient ends where the segment begins. Each batch begins anew. (Data that is
-            cut already: `td.data.SegmentedSequences`.)
+        tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are
+            cut into segments of so many steps. Each segment is a step of training; the layers made with
+            `stateful=True` carry their state from one to the next, and the gradient ends where the segment begins.
+            Each batch begins anew. (Data that is cut already: `td.data.SegmentedSequences`.)
         step: instead of loss: a function (model, optimizer, batch) → dict of scalars with "loss", that updates the
             model. For metrics, it also returns "prediction" and "target".
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.
@@ -167,6 +168,7 @@ def fit(
         source=source,
         validation=validation,
         loss=None if loss is None else as_loss(loss),
+        objective=None if loss is None else training_objective(as_loss(loss), precision),
         step=_step(model, loss, step, bool(measures), compile, precision),
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),

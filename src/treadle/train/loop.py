@@ -18,14 +18,14 @@ from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
 from treadle.train.checkpoints import Checkpoint, Saved
-from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, peek, unpack
+from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
 from treadle.train.history import History
 from treadle.train.interrupt import Interrupt, watched
 from treadle.train.metrics import Mean, Metric
 from treadle.train.progress import Progress
 from treadle.train.saving import assign_all
-from treadle.train.segments import Segments, begin
+from treadle.train.segments import Segments, begin, check_state_is_kept
 from treadle.train.steps import Compile, evaluation_step
 from treadle.transforms import compile
 from treadle.transforms.compiling import Compiled
@@ -54,6 +54,7 @@ class Run:
     source: Source
     validation: Source | None
     loss: Callable[..., Any] | None
+    objective: Callable[..., Any] | None
     step: Callable[..., Any]
     own_step: bool
     validation_step: Callable[..., Any] | None
@@ -68,7 +69,7 @@ class Run:
     recent: deque[list[Tensor]] = field(default_factory=lambda: deque(maxlen=2))  # variables before the last steps
 
     def run(self) -> History:
-        first, self._batches = peek(self.source)
+        first, self._batches = self.source.peek()
         if first is None:
             raise ArgumentError("the data gave no batches")
         self._build(first)
@@ -101,6 +102,7 @@ class Run:
             tell=self.progress.tell,
             example=next(self.validation.batches(0, 0)) if isinstance(self.validation, Arrays) else first,
             loss_function=self.loss,
+            objective=self.objective,
             step_function=self.step,
             step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
             settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
@@ -109,6 +111,8 @@ class Run:
     def _build(self, batch: Any) -> None:
         """Make all parameters and moments, so that what follows can be saved and put back."""
         x = batch if self.own_step else unpack(batch)[0]
+        if not self.own_step:
+            check_state_is_kept(self.model, batch)
         if not self.own_step:
             build_from(self.model, as_tensors(x))
         self.floating = float_of(self.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from treadle.core.errors import ArgumentError
@@ -20,13 +20,18 @@ class Segments(Source):
         self.rows = source.rows
         self._inner: Any = None  # the source's state before the batch that is being cut, and how many of its segments
         self._done = 0
+        self._read: Callable[[int, int], Iterator[Any]] = source.batches
         self._resumed: int | None = None
+
+    def peek(self) -> tuple[Any, Callable[[int, int], Iterator[Any]]]:
+        first, self._read = self.source.peek()
+        return None if first is None else next(cut(unpack(first), self.steps)), self.batches
 
     def batches(self, epoch: int, skip: int) -> Iterator[Any]:
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
-            return self._cut(self.source.batches(epoch, 0), resumed)
-        return itertools.islice(self._cut(self.source.batches(epoch, 0), 0), skip, None)
+            return self._cut(self._read(epoch, 0), resumed)
+        return itertools.islice(self._cut(self._read(epoch, 0), 0), skip, None)
 
     def _cut(self, batches: Iterator[Any], skip: int) -> Iterator[Any]:
         while True:
@@ -64,10 +69,23 @@ def segmented(source: Source, tbptt: int | None, model: Any) -> Source:
         raise ArgumentError(f"tbptt is the number of steps of a segment, at least 1; got {tbptt!r}")
     if not stateful_layers(model):
         raise ArgumentError(
-            f"tbptt={tbptt} cuts sequences into segments, and no layer of the model keeps its state from one to the next: "
-            "make its recurrent layers with stateful=True"
+            f"tbptt={tbptt} cuts sequences into segments, and no layer of the model keeps its state from one to the "
+            "next: make its recurrent layers with stateful=True"
         )
     return Segments(source, tbptt)
+
+
+def check_state_is_kept(model: Any, batch: Any) -> None:
+    """Raise where segments of sequences meet a model that keeps no state from one to the next.
+
+    Raises:
+        ArgumentError
+    """
+    if isinstance(batch, Segment) and not stateful_layers(model):
+        raise ArgumentError(
+            "the data are segments of longer sequences, and no layer of the model keeps its state from one to "
+            "the next: make its recurrent layers with stateful=True"
+        )
 
 
 def begin(model: Any, batch: Any) -> None:

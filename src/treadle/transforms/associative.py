@@ -14,8 +14,8 @@ from treadle.core.tensor import Tensor
 def associative_scan(function: Callable[[Any, Any], Any], xs: Any, *, axis: int = 0, reverse: bool = False) -> Any:
     """`[x0, f(x0, x1), f(f(x0, x1), x2), …]` in about 2 log2(n) rounds of `function` instead of n.
 
-    In each round the function gets many elements at once: it must treat the elements along `axis` separately. Derivatives,
-    vmap and compile work through it, because it is made of ordinary operations. A linear recurrence
+    In each round the function gets many elements at once: it must treat the elements along `axis` separately.
+    Derivatives, vmap and compile work through it, because it is made of ordinary operations. A linear recurrence
     `h[t] = a[t] h[t-1] + b[t]` is the scan of `(a, b)` with `f((a, b), (c, d)) = (c a, c b + d)`.
 
     Args:
@@ -65,7 +65,7 @@ def associative_scan(function: Callable[[Any, Any], Any], xs: Any, *, axis: int 
 
 
 def _scan(function: Callable[[list[Tensor], list[Tensor]], list[Tensor]], xs: list[Tensor]) -> list[Tensor]:
-    """Pairs are combined and scanned, half as many: those are the results at odd places; the even ones are one step on."""
+    """Pairs, half as many, are scanned: those are the results at odd places. The even ones are one step on."""
     n = int(xs[0].shape[0])
     if n < 2:
         return xs

@@ -161,7 +161,7 @@ def _one_by_one(
     if size == 0:
         return _vmap_once(function, call, args, in_axes, out_axes, creator)
     made: list[Result] = []
-    for k in range(int(size)):  # type: ignore[arg-type]
+    for k in range(int(size)):
         leaves = list(call.all_leaves)
         for position, x, a in zip(call.positions, call.leaves, axes, strict=True):
             leaves[position] = x if a is None else move_axis(x, a, 0)[k]

@@ -198,7 +198,8 @@ class Compiled:
 
         Names are those of arguments ("x", "model.dense.kernel"), of results ("loss"; "out" for a single one, "0", "1",
         … of a tuple), of `td.probe`s, `scope/out` for what a layer gives, `scope/tanh` for a value by its operation
-        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/", `**` for any.
+        (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/",
+        `**` for any.
         "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
         respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
         `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
@@ -211,9 +212,10 @@ class Compiled:
         ...     with td.scope("hidden"):
         ...         h = td.tanh(w * x)
         ...     return {"loss": (h * h).sum()}
-        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.asarray([1.0]), td.asarray([0.0]))
+        >>> found = td.compile(loss).fetch(["hidden/out", "loss", "grad/hidden/*"], td.ones(1), td.zeros(1))
         >>> {name: value.tolist() for name, value in found.items()}
-        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0], 'grad/hidden/tanh': [0.0]}
+        {'hidden/out': [0.0], 'loss': 0.0, 'grad/hidden/out': [0.0], 'grad/hidden/mul': [0.0],
+         'grad/hidden/tanh': [0.0]}
         """
         what = f"td.compile({self.name}).fetch"
 

@@ -92,7 +92,7 @@ def _loss(graph: Graph, paths: Sequence[str], what: str) -> int:
 
 
 def _is_scalar(spec: Any) -> bool:
-    return spec.shape == () and spec.dtype.is_floating
+    return bool(spec.shape == () and spec.dtype.is_floating)
 
 
 def overridden(graph: Graph, result: Result, values: Mapping[str, Any], what: str) -> Graph:
@@ -117,7 +117,7 @@ def _change(value: Any, place: Place, name: str, what: str) -> Change:
             return given
 
     def checked(x: Tensor) -> Tensor:
-        made = array_namespace().asarray(function(x))
+        made: Tensor = array_namespace().asarray(function(x))
         if made.spec != spec:
             raise ShapeError(f"{what}: {name!r} is {spec}, and {made.spec} was given in its place")
         return made

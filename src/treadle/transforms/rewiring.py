@@ -73,7 +73,7 @@ class _Rewiring:
                 self.results[place] = var
         for place, change in self.changes.items():
             if not place.trail and place.var is var:
-                inner = closed(lambda x, change=change: [change(x)], [var.spec], "override", ["x"])  # type: ignore[misc]
+                inner = closed(lambda x, change=change: [change(x)], [var.spec], "override", ["x"])
                 self._put(var, Node(call_primitive, [self._at(var)], {"graph": inner, "remat": False}, [Var(var.spec)]))
         for place in self.moved:
             if not place.trail and place.var is var:

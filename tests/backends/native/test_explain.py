@@ -141,3 +141,17 @@ def test_explaining_does_not_change_results():
     before = f(X, W).numpy().copy()
     f.explain(X, W), td.profile(f)(X, W)
     np.testing.assert_array_equal(f(X, W).numpy(), before)
+
+
+def test_a_padded_input_is_copied_once_for_a_convolution_and_its_gradient():
+    layer = nn.Conv2D(8, 3, padding="same", use_bias=False, input_size=4)
+
+    def loss(kernel, x):
+        layer.kernel = kernel
+        return (layer(x) ** 2).sum()
+
+    step = td.compile(td.value_and_grad(loss))
+    kernels = step.explain(layer.kernel, td.ones((2, 8, 8, 4))).kernels
+    padded = [k for k in kernels if k.name == "copy" and "[2,10,10,4]" in k.text]
+    assert len(padded) == 1
+    assert sum(k.name.startswith("product") for k in kernels) == 2

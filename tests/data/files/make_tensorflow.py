@@ -1,4 +1,4 @@
-"""Made `examples.tfrecord`, `examples.tfrecord.gz` and `sequences.tfrecord`, with TensorFlow 2.21: what TensorFlow writes.
+"""Made `examples.tfrecord`, `examples.tfrecord.gz` and `sequences.tfrecord` with TensorFlow 2.21, as it writes them.
 
     python tests/data/files/make_tensorflow.py
 

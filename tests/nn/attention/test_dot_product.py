@@ -190,7 +190,11 @@ def test_batch_axes_none_or_several_and_a_batch_of_unknown_size():
             np.testing.assert_allclose(alone.numpy(), expected[0], rtol=1e-12)
             mapped = td.vmap(lambda q, k, v, m=method: attention(q, k, v, causal=True, method=m))(q, k, v)
             np.testing.assert_allclose(mapped.numpy(), expected, rtol=1e-12)
-            sizes = {"q": ("batch", None, None, None), "k": ("batch", None, None, None), "v": ("batch", None, None, None)}
+            sizes = {
+                "q": ("batch", None, None, None),
+                "k": ("batch", None, None, None),
+                "v": ("batch", None, None, None),
+            }
             run = td.compile(lambda q, k, v, m=method: attention(q, k, v, causal=True, method=m), dynamic=sizes)
             for n in (6, 2):
                 np.testing.assert_allclose(run(q[:n], k[:n], v[:n]).numpy(), expected[:n], rtol=1e-10)
@@ -344,24 +348,22 @@ def test_errors_say_what_and_how():
         attention(q, k, v, mask=td.ones((5, 7), dtype="int32"))
     with pytest.raises(ShapeError, match=r"mask\[:, None, None\]"):
         attention(q, k, v, mask=td.ones((2, 7), dtype=td.bool))
-    with pytest.raises(DTypeError, match="lengths must be a tensor of integers"):
+    with pytest.raises(DTypeError, match="lengths must be integers"):
         attention(q, k, v, lengths=td.ones(2))
     with pytest.raises(ShapeError, match=r"lengths must have the batch's shape \[2\], and has \[3\]"):
         attention(q, k, v, lengths=td.asarray([1, 2, 3]))
     with pytest.raises(DTypeError, match=r"query must be floating point.*query.astype"):
         attention(td.ones((2, 5, 4, 3), dtype="int32"), k, v)
-    with pytest.raises(ArgumentError, match="query is a tensor; got ndarray"):
-        attention(q.numpy(), k, v)
     with pytest.raises(ArgumentError, match="'auto', 'plain', 'blocks'"):
         attention(q, k, v, method="flash")
     with pytest.raises(ArgumentError, match="dropout needs dropout_key"):
         attention(q, k, v, dropout=0.1)
-    with pytest.raises(ArgumentError, match="from 0 to less than 1; got 1.5"):
+    with pytest.raises(ArgumentError, match=r"from 0 to less than 1; got 1.5"):
         attention(q, k, v, dropout=1.5)
     with pytest.raises(ShapeError, match=r"\[heads, 2 \* n - 1\] with n >= 5 and 7"):
         attention(q, k, v, distance_bias=td.zeros((4, 12)))
     time = td.Dim("time")
-    with pytest.raises(DimError, match='needs known numbers of queries and keys.*method="auto"'):
+    with pytest.raises(DimError, match=r'needs known numbers of queries and keys.*method="auto"'):
         td.eval_shape(lambda x: attention(x, x, x, method="blocks"))(td.Spec((2, time, 4, 3), td.float32))
     assert td.eval_shape(attention)(*[td.Spec((2, time, 4, 3), td.float32)] * 3).shape == (2, time, 4, 3)
 

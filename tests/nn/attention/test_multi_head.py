@@ -16,9 +16,7 @@ RNG = np.random.default_rng(0)
 
 def layer(**options):
     td.random.set_seed(3)
-    return nn.MultiHeadAttention(
-        4, bias_initializer="random_normal", input_size=8, **{"dtype": "float64"} | options
-    )
+    return nn.MultiHeadAttention(4, bias_initializer="random_normal", input_size=8, **{"dtype": "float64"} | options)
 
 
 def data(batch=3, time=6, features=8, seed=1, dtype="float64"):
@@ -86,6 +84,21 @@ def test_gradients_of_padded_sequences_are_those_of_each_alone(block):
         np.testing.assert_allclose(g.numpy(), alone[name], rtol=1e-8, atol=1e-11, err_msg=name)
 
 
+def test_in_a_sequential_of_padded_sequences():
+    td.random.set_seed(0)
+    encoder = nn.TransformerEncoderLayer(2, 8, positions="rotary")
+    model = nn.Sequential([nn.Embedding(9, 4), encoder, nn.MultiHeadAttention(2), nn.GlobalAveragePooling1D()])
+    lengths = [4, 2, 6]
+    x = nn.pad_sequences([RNG.integers(1, 9, n).astype("i4") for n in lengths])
+    y = model(x)
+    np.testing.assert_array_equal(model(*x).numpy(), y.numpy())
+    np.testing.assert_array_equal(model(x.values, lengths=lengths).numpy(), y.numpy())
+    for k, n in enumerate(lengths):
+        np.testing.assert_allclose(y[k].numpy(), model(x.values[k : k + 1, :n])[0].numpy(), rtol=1e-5, atol=1e-6)
+    h = encoder(model.layers[0](x.values), lengths=lengths)
+    np.testing.assert_array_equal(encoder(model.layers[0](x.values), mask=x.mask).numpy(), h.numpy())
+
+
 def test_attention_masks_of_two_three_and_four_axes():
     attend, x = layer(), data()
     lower = td.asarray(np.tri(6, dtype=bool))
@@ -113,7 +126,9 @@ def test_heads_that_share_keys_are_heads_with_equal_keys():
     values = dict(shared.parameters())
     for name in ("key.kernel", "key.bias", "value.kernel", "value.bias"):
         old = values[name]
-        values[name] = td.reshape(td.repeat(td.reshape(old, (*old.shape[:-1], 2, 1, 2)), 2, axis=-2), (*old.shape[:-1], 8))
+        values[name] = td.reshape(
+            td.repeat(td.reshape(old, (*old.shape[:-1], 2, 1, 2)), 2, axis=-2), (*old.shape[:-1], 8)
+        )
     full.assign(values)
     x = data()
     np.testing.assert_allclose(shared(x, causal=True).numpy(), full(x, causal=True).numpy(), rtol=1e-12)
@@ -232,7 +247,7 @@ def test_the_cache_is_carried_by_a_compiled_loop():
 
 def test_a_full_cache_is_an_error():
     attend, x = layer(), data()
-    with pytest.raises(ShapeError, match="room for 4 times, and x .* has 6"):
+    with pytest.raises(ShapeError, match=r"room for 4 times, and x .* has 6"):
         attend(x, cache=attend.empty_cache(3, 4))
     _, cache = attend(x[:, :4], cache=attend.empty_cache(3, 4))
     with pytest.raises(OutOfRangeError):
@@ -297,7 +312,9 @@ def test_pytorch_multihead_attention(bias, causal):
     )
     (y * torch.tensor(weights)).sum().backward()
     by_model, by_x = td.grad(loss, argnums=(0, 1))(mine, x)
-    np.testing.assert_allclose(by_x.numpy() * real[:, :, None], leaf.grad.numpy() * real[:, :, None], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        by_x.numpy() * real[:, :, None], leaf.grad.numpy() * real[:, :, None], rtol=1e-5, atol=1e-5
+    )
     expected = {name: p.grad.numpy() for name, p in theirs.named_parameters()}
     gradients_close(by_torch_names(mine, by_model), expected)
     back = nn.attention.to_torch(mine)
@@ -343,8 +360,12 @@ def test_pytorch_transformer_layers(kind, norm_first):
 def test_weights_of_other_builds_are_refused():
     mine = nn.MultiHeadAttention(2, input_size=8)
     weights = nn.attention.to_torch(mine)
-    with pytest.raises(ArgumentError, match=r"out_proj.bias are missing and bias_k have no place in a MultiHeadAttention"):
-        nn.attention.from_torch(mine, {k: v for k, v in weights.items() if k != "out_proj.bias"} | {"bias_k": np.ones(2)})
+    with pytest.raises(
+        ArgumentError, match=r"out_proj.bias are missing and bias_k have no place in a MultiHeadAttention"
+    ):
+        nn.attention.from_torch(
+            mine, {k: v for k, v in weights.items() if k != "out_proj.bias"} | {"bias_k": np.ones(2)}
+        )
     halves = {f"{n}_proj_weight": w for n, w in zip("qkv", np.split(weights["in_proj_weight"], 3), strict=True)}
     nn.attention.from_torch(mine, {k: v for k, v in weights.items() if k != "in_proj_weight"} | halves)
     np.testing.assert_array_equal(nn.attention.to_torch(mine)["in_proj_weight"], weights["in_proj_weight"])
@@ -373,7 +394,7 @@ def test_errors_say_what_and_how():
         nn.MultiHeadAttention(4)(td.ones((1, 2, 10)))
     with pytest.raises(ArgumentError, match="key_heads must divide num_heads"):
         nn.MultiHeadAttention(4, key_heads=3)
-    with pytest.raises(ArgumentError, match='None, "rotary", "alibi" or an nn.RelativePositionBias; got \'rope\''):
+    with pytest.raises(ArgumentError, match=r'None, "rotary", "alibi" or an nn.RelativePositionBias; got \'rope\''):
         nn.MultiHeadAttention(4, positions="rope")
     with pytest.raises(ArgumentError, match="has 2 heads, and the layer 4"):
         nn.MultiHeadAttention(4, positions=nn.RelativePositionBias(2))
@@ -381,7 +402,9 @@ def test_errors_say_what_and_how():
         nn.MultiHeadAttention(4, 3, positions="rotary", input_size=8)
     with pytest.raises(ArgumentError, match="from 0 to less than 1; got 1"):
         nn.MultiHeadAttention(4, dropout=1)
-    with pytest.raises(ShapeError, match=r"MultiHeadAttention, query, takes \[batch, time, features\], and got \[6, 8\]"):
+    with pytest.raises(
+        ShapeError, match=r"MultiHeadAttention, query, takes \[batch, time, features\], and got \[6, 8\]"
+    ):
         attend(x[0])
     with pytest.raises(DTypeError, match=r"nn.Embedding makes it of numbers"):
         attend(td.ones((2, 3, 8), dtype="int32"))

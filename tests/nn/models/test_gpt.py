@@ -68,6 +68,15 @@ def test_steps_give_the_logits_of_the_whole():
         token = PROMPT[:, min(t + 1, 4)]
 
 
+def test_padded_texts_are_scored_as_alone():
+    model, lengths = gpt("rotary, shared"), [5, 1, 3]
+    padded = nn.pad_sequences([PROMPT[i, :n] for i, n in enumerate(lengths)])
+    whole = model(*padded)
+    for i, n in enumerate(lengths):
+        np.testing.assert_allclose(whole[i, :n].numpy(), model(PROMPT[i : i + 1, :n])[0].numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model(padded.values, lengths=lengths).numpy(), whole.numpy())
+
+
 def test_sampling_follows_the_key_and_the_filters():
     model = gpt()
     one, again, other = (model.generate(PROMPT, 10, key=td.random.key(k), temperature=2.0).tokens for k in (0, 0, 1))
@@ -75,7 +84,9 @@ def test_sampling_follows_the_key_and_the_filters():
     assert (one.numpy() != other.numpy()).any()
     greedy = model.generate(PROMPT, 10).tokens.numpy()
     for filters in ({"top_k": 1}, {"top_p": 1e-6}):
-        np.testing.assert_array_equal(model.generate(PROMPT, 10, key=td.random.key(0), **filters).tokens.numpy(), greedy)
+        np.testing.assert_array_equal(
+            model.generate(PROMPT, 10, key=td.random.key(0), **filters).tokens.numpy(), greedy
+        )
 
 
 def test_an_end_token_ends_a_text():

@@ -45,6 +45,9 @@ def test_padded_texts_give_what_each_gives_alone(how):
     }[how]
     made = model()
     y = td.compile(lambda m, x: m(x, **more))(made, td.asarray(tokens))
+    if more:
+        both = made(td.asarray(tokens), td.asarray(lengths), td.asarray(np.arange(6) < lengths[:, None]))
+        np.testing.assert_allclose(both.numpy(), y.numpy(), rtol=1e-12)
     for row, text in zip(y.numpy(), TEXTS, strict=True):
         np.testing.assert_allclose(row, by_hand(made, text), rtol=1e-10)
 

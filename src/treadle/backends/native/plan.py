@@ -230,6 +230,7 @@ class _Planner:
         self.touched: list[set[int]] = []  # for each open loop, the pieces that its items use
         self.fixed: list[set[Location]] = []  # for each open loop, what is the same in all of its turns
         self.before: list[list[Item]] = []  # for each open loop, items that need run only once, before it
+        self.copies: dict[tuple[str, tuple[Var | Location, ...]], Location] = {}  # of the open graph: where they are
 
     # memory
 
@@ -271,6 +272,7 @@ class _Planner:
     def graph(self, graph: Graph, inputs: Sequence[Location], outputs: Sequence[Location]) -> list[Item]:
         """Items that compute a graph from these places to those."""
         fusion = fuse(graph, supported())
+        outside, self.copies = self.copies, {}
         self.fusions.append(fusion)
         self.places: dict[Var, Location]
         places: dict[Var, Location] = dict(zip(graph.inputs, inputs, strict=True))
@@ -297,6 +299,7 @@ class _Planner:
                 late.append((self.constant(atom.value), location, atom))
             elif places[atom] != location:
                 late.append((self.touch(places[atom]), location, atom))
+        self.copies = outside
         return items + self._deliver(late, places, inputs)
 
     def _may_write(self, fusion: Fusion, var: Var, location: Location, places: dict[Var, Location]) -> bool:
@@ -360,6 +363,13 @@ class _Planner:
             if w.blocks <= 0:
                 continue
             self.clock += 1
+            copy = None
+            if w.labels in COPIES:
+                *sources, target = w.buffers
+                copy = (w.text, tuple(fusion.owner(b) or own[b] for b in sources))
+                if copy in self.copies:  # a convolution and its gradient read the same padded input
+                    own[target] = self.copies[copy]
+                    continue
             where = []
             for buffer in w.buffers:
                 kept = fusion.owner(buffer)
@@ -369,6 +379,8 @@ class _Planner:
                 if buffer not in own:
                     own[buffer] = self.piece(buffer.bytes)
                 where.append(self.touch(own[buffer]))
+            if copy is not None:
+                self.copies[copy] = where[-1]
             launch = Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w)
             if self.fixed and w.labels in COPIES and all(place in self.fixed[-1] for place in where[:-1]):
                 self.before[-1].append(launch)

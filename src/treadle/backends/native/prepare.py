@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -97,7 +96,11 @@ class Guarded:
         return self.inner
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        with results_kept() if self._calls else nullcontext([]) as results:
+        results: list[Any] = []
+        if self._calls:
+            with results_kept() as results:
+                outputs = self.inner(inputs)
+        else:
             outputs = self.inner(inputs)
         wrong = int(outputs.pop())
         if not wrong:
@@ -109,8 +112,8 @@ class Guarded:
         node = self.checks[wrong - INDEX - 1]
         words = str(node.params["message"].value)
         raise CheckError(
-            f"{words}\n  It fails in the compiled run, and just holds in NumPy's run of the same inputs, whose rounding "
-            "differs: so the values that failed are not known here"
+            f"{words}\n  It fails in the compiled run, and just holds in NumPy's run of the same inputs, whose "
+            "rounding differs: so the values that failed are not known here"
         ).at(place_text(node.source, node.scope))
 
 

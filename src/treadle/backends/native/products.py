@@ -201,13 +201,17 @@ class _Form:
             shape, place = self._padded_shape(), self._place(0)
         else:
             shape, place = shape_of(atom), self._place(k)
+        padded = k == 0 and self.node.primitive.name == "conv"
+
+        def at(loops: tuple[LoopVar, ...]) -> Expr:
+            here = tuple(map(ix.of, loops))
+            return self._padded(atom, here) if padded else self.low.at(atom, here)
+
         loops = tuple(map(LoopVar, shape))
-        value = (
-            self._padded(atom, tuple(map(ix.of, loops)))
-            if k == 0 and self.node.primitive.name == "conv"
-            else (self.low.at(atom, tuple(map(ix.of, loops))))
-        )
-        order = _memory_order(value, loops)
+        order = _memory_order(at(loops), loops)
+        made = {a: LoopVar(shape[a]) for a in order}  # counted in this order, so that equal copies have equal texts
+        loops = tuple(made[a] for a in range(len(shape)))
+        value = at(loops)
         buffer = Buffer(next(NUMBERS), atom.spec.dtype, tuple(shape[a] for a in order))
         strides = dict(zip(order, ix.row_major(buffer.shape), strict=True))
         offset = _sum(ix.of(loops[a]) * strides[a] for a in range(len(shape)))

@@ -276,7 +276,7 @@ class _Context:
             self.table[1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         self.table[3:7] = own + 8 * layout.patch, len(layout.patches), own + 8 * layout.begin, layout.count
         self.table[7] = len(layout.plan.graph.inputs)
-        self._run = runtime().run
+        self._run: Callable[[int, int], int] = runtime().run
         self._own = own
         self._pool = 0
 
@@ -285,11 +285,9 @@ class _Context:
         if self._pool != (now := pool()):
             self.table[0] = self._pool = now
         if self._callback is None:
-            code: int = self._run(self._own, id(arrays))
-            return code
+            return self._run(self._own, id(arrays))
         with fresh_turns():
-            code = self._run(self._own, id(arrays))
-        return code
+            return self._run(self._own, id(arrays))
 
     def take_error(self) -> BaseException:
         error, self.error = self.error, None

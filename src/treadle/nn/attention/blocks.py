@@ -34,11 +34,11 @@ class Tiling:
 def blockwise(
     q: Tensor, k: Tensor, v: Tensor, terms: Terms, *, tiling: Tiling, dropout: float = 0.0, key: Tensor | None = None
 ) -> Tensor:
-    """`softmax(scores) @ v` for q `[lead, T, H, D]` (scaled), k `[lead, S, K, D]`, v `[lead, S, K, E]` → `[lead, T, H, E]`.
+    """`softmax(scores) @ v`: scaled q `[lead, T, H, D]`, k `[lead, S, K, D]`, v `[lead, S, K, E]` → `[lead, T, H, E]`.
 
-    For each block of queries, blocks of keys are visited one after the other; the largest score m, the sum l of
-    exp(score - m) and the sum of values weighted by it are corrected when m grows. The logarithm of the sums is kept for
-    the derivative, which computes each block's weights again. Memory beside inputs and outputs: one block a head.
+    For each block of queries, blocks of keys are visited one after the other; the largest score m, the total of
+    exp(score - m) and the sum of values weighted by it are corrected when m grows. The logarithm of the totals is kept
+    for the derivative, which computes each block's weights again. Memory beside inputs and outputs: one block a head.
 
     Sources: Milakov, Gimelshein, Online normalizer calculation for softmax, arXiv 1805.02867; Rabe, Staats,
     Self-attention does not need O(n²) memory, arXiv 2112.05682; Dao et al., FlashAttention (NeurIPS 2022).
@@ -57,7 +57,10 @@ def blockwise(
         out, log_sum = work.forward(*given)
         return out, (given, out, log_sum)
 
-    attention.def_vjp(forward, lambda kept, ct: work.backward(*kept, ct))
+    def backward(kept: Any, ct: Tensor) -> tuple[Any, ...]:
+        return work.backward(kept, ct)
+
+    attention.def_vjp(forward, backward)
     made: Tensor = attention(
         q, k, v, terms.bias, terms.distance_bias, terms.mask, terms.lengths, terms.offset, key
     )  # fmt: skip
@@ -74,17 +77,13 @@ class _Work:
     k_shape: tuple[Size, ...]
     dropout: float
 
-    @property
-    def lead(self) -> int:
-        return len(self.q_shape) - 3
-
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, bias: Any, distance: Any, mask: Any, lengths: Any, offset: Any, key: Any
     ) -> tuple[Tensor, Tensor]:
         """(output, logarithms of the sums in blocks `[down, lead, H, rows]`)"""
         t = self.tiling
         terms = Terms(self.causal, offset, lengths)
-        ks, vs = self._in_blocks(k, t.columns, t.across, -3), self._in_blocks(v, t.columns, t.across, -3)
+        ks, vs = _in_blocks(k, t.columns, t.across, -3), _in_blocks(v, t.columns, t.across, -3)
         biases, masks = self._tiles(bias), self._tiles(mask)
         heads = (*self.q_shape[:-3], self.q_shape[-2], t.rows)
 
@@ -94,13 +93,13 @@ class _Work:
             def column(carry: Any, y: Any) -> Any:
                 j, k_j, v_j = y
 
-                def visit(m: Tensor, l: Tensor, acc: Tensor) -> Any:
+                def visit(m: Tensor, total: Tensor, acc: Tensor) -> Any:
                     s = self._scores(terms, q_i, k_j, biases(i, j), distance, masks(i, j), i, j)
                     top = xp.maximum(m, xp.max(s, axis=-1))
                     base = xp.where(top == -xp.inf, 0, top)  # nothing seen yet: exp(-inf - 0) = 0
                     p, shrink = xp.exp(s - base[..., None]), xp.exp(m - base)
                     kept = p if not self.dropout else p * self._kept(key, i, j, p)
-                    return top, l * shrink + xp.sum(p, axis=-1), acc * shrink[..., None] + weighted(kept, v_j)
+                    return top, total * shrink + xp.sum(p, axis=-1), acc * shrink[..., None] + weighted(kept, v_j)
 
                 return self._if_seen(terms, i, j, visit, lambda *c: c, *carry), None
 
@@ -109,24 +108,25 @@ class _Work:
                 xp.zeros(heads, dtype=q.dtype),
                 xp.zeros((*heads, v.shape[-1]), dtype=q.dtype),
             )
-            (m, l, acc), _ = scan(column, start, (xp.arange(t.across, dtype="int32"), ks, vs))
-            empty = l == 0
-            l = xp.where(empty, 1, l)
-            return None, (xp.moveaxis(acc / l[..., None], -3, -2), xp.where(empty, 0, m) + xp.log(l))
+            (m, total, acc), _ = scan(column, start, (xp.arange(t.across, dtype="int32"), ks, vs))
+            empty = total == 0
+            total = xp.where(empty, 1, total)
+            return None, (xp.moveaxis(acc / total[..., None], -3, -2), xp.where(empty, 0, m) + xp.log(total))
 
-        qs = self._in_blocks(q, t.rows, t.down, -3)
+        qs = _in_blocks(q, t.rows, t.down, -3)
         _, (out, log_sum) = scan(row, None, (xp.arange(t.down, dtype="int32"), qs))
-        return self._together(out, self.q_shape[-3], -3), log_sum
+        return _together(out, self.q_shape[-3], -3), log_sum
 
-    def backward(self, given: Any, out: Tensor, log_sum: Tensor, ct: Tensor) -> tuple[Any, ...]:
+    def backward(self, kept: Any, ct: Tensor) -> tuple[Any, ...]:
         """Cotangents of the inputs. With weights P = exp(scores - log_sum): dV = PᵀdO, dP = dO Vᵀ, and of the scores
         P * (dP - sum(dO * O)). Keys outside, queries inside: those of the queries are added up from block to block."""
+        given, out, log_sum = kept
         q, k, v, bias, distance, mask, lengths, offset, key = given
         t = self.tiling
         terms = Terms(self.causal, offset, lengths)
-        qs, cts = self._in_blocks(q, t.rows, t.down, -3), self._in_blocks(ct, t.rows, t.down, -3)
+        qs, cts = _in_blocks(q, t.rows, t.down, -3), _in_blocks(ct, t.rows, t.down, -3)
         products = xp.moveaxis(xp.sum(ct * out, axis=-1), -1, -2)  # [lead, H, T]
-        deltas = self._in_blocks(products, t.rows, t.down, -1)
+        deltas = _in_blocks(products, t.rows, t.down, -1)
         biases, masks = self._tiles(bias), self._tiles(mask)
         nothing = None if distance is None else xp.zeros_like(distance)
 
@@ -143,13 +143,13 @@ class _Work:
 
                     s, pull = vjp(scores, q_i, k_j, bias_ij, distance)
                     p = xp.exp(s - logs[..., None])
-                    kept = None if not self.dropout else self._kept(key, i, j, p)
+                    stays = None if not self.dropout else self._kept(key, i, j, p)
                     ct_h = xp.moveaxis(ct_i, -2, -3)
                     dp = self._against(ct_h, v_j)
-                    if kept is not None:
-                        dp = dp * kept
+                    if stays is not None:
+                        dp = dp * stays
                     dq, dk_ij, db, dd_ij = pull(p * (dp - delta[..., None]))
-                    dv_ij = self._values(p if kept is None else p * kept, ct_h)
+                    dv_ij = self._values(p if stays is None else p * stays, ct_h)
                     return (dk + dk_ij, dv + dv_ij, None if dd is None else dd + dd_ij), (dq, db)
 
                 def skip(*sums: Any) -> Any:
@@ -165,14 +165,14 @@ class _Work:
 
         columns = (
             xp.arange(t.across, dtype="int32"),
-            self._in_blocks(k, t.columns, t.across, -3),
-            self._in_blocks(v, t.columns, t.across, -3),
+            _in_blocks(k, t.columns, t.across, -3),
+            _in_blocks(v, t.columns, t.across, -3),
         )
         (dq, dd), (dk, dv, db) = scan(column, (xp.zeros_like(qs), nothing), columns)
         return (
-            self._together(dq, self.q_shape[-3], -3),
-            self._together(dk, self.k_shape[-3], -3),
-            self._together(dv, self.k_shape[-3], -3),
+            _together(dq, self.q_shape[-3], -3),
+            _together(dk, self.k_shape[-3], -3),
+            _together(dv, self.k_shape[-3], -3),
             self._bias_whole(bias, db),
             dd,
             None,
@@ -181,7 +181,9 @@ class _Work:
             None,
         )
 
-    def _scores(self, terms: Terms, q: Tensor, k: Tensor, bias: Any, distance: Any, mask: Any, i: Any, j: Any) -> Tensor:
+    def _scores(
+        self, terms: Terms, q: Tensor, k: Tensor, bias: Any, distance: Any, mask: Any, i: Any, j: Any
+    ) -> Tensor:
         t = self.tiling
         rows = i * t.rows + xp.arange(t.rows, dtype="int32")
         columns = j * t.columns + xp.arange(t.columns, dtype="int32")
@@ -223,14 +225,6 @@ class _Work:
             some = real if some is None else xp.logical_and(some, real)
         return visit(*carry) if some is None else cond(some, visit, skip, *carry)
 
-    def _in_blocks(self, x: Tensor, size: int, count: int, axis: int) -> Tensor:
-        """`[..., n, ...]` → `[count, ..., size, ...]`, filled up with zeros."""
-        return _in_blocks(x, size, count, axis)
-
-    def _together(self, x: Tensor, size: Size, axis: int) -> Tensor:
-        """The inverse."""
-        return _together(x, size, axis)
-
     def _tiles(self, x: Tensor | None) -> Callable[[Any, Any], Tensor | None]:
         """(i, j) → the part of a mask or bias `[..., T | 1, S | 1]` in that block."""
         if x is None:
@@ -239,30 +233,23 @@ class _Work:
         down, across = x.shape[-2] != 1, x.shape[-1] != 1
         blocks = x[None] if not down else _in_blocks(x, t.rows, t.down, -2)
         blocks = blocks[None] if not across else _in_blocks(blocks, t.columns, t.across, -1)
-        return lambda i, j: _at(_at(blocks, j if across else 0), i if down else 0)
+        return lambda i, j: blocks[j if across else 0][i if down else 0]
 
     def _bias_row(self, bias: Tensor | None, db: Any) -> Any:
         """Of the cotangents of a bias's blocks `[down, …]`: their sum, where there is one row of it."""
         return None if bias is None else xp.sum(db, axis=0) if bias.shape[-2] == 1 else db
 
     def _bias_whole(self, bias: Tensor | None, db: Any) -> Any:
+        """The cotangent of the bias, of those of its blocks: `[across, down, …]`, or `[across, …]` for one row."""
         if bias is None:
             return None
-        wide = bias.shape[-1] != 1
-        if bias.shape[-2] != 1:  # [across, down, …, rows, columns | 1]
-            db = xp.moveaxis(db, 0, 1)
-        else:  # [across, …, 1, columns | 1]
-            db = db[None]
-        db = xp.moveaxis(db, 1, 0)
-        db = _together(db, bias.shape[-1], -1) if wide else xp.sum(db, axis=0)
-        return _together(db, bias.shape[-2], -2) if bias.shape[-2] != 1 else db[0]
-
-
-def _at(x: Tensor, i: Any) -> Tensor:
-    return x[i]
+        rows, columns = bias.shape[-2:]
+        db = _together(db, columns, -1) if columns != 1 else xp.sum(db, axis=0)
+        return _together(db, rows, -2) if rows != 1 else db
 
 
 def _in_blocks(x: Tensor, size: int, count: int, axis: int) -> Tensor:
+    """`[..., n, ...]` → `[count, ..., size, ...]`, filled up with zeros."""
     axis %= x.ndim
     missing = size * count - x.shape[axis]
     if missing:
@@ -272,6 +259,7 @@ def _in_blocks(x: Tensor, size: int, count: int, axis: int) -> Tensor:
 
 
 def _together(x: Tensor, size: Size, axis: int) -> Tensor:
+    """The inverse: blocks on axis 0 become `size` elements of `axis`."""
     axis = axis % (x.ndim - 1)
     x = xp.moveaxis(x, 0, axis)
     x = xp.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from treadle import array as xp
 from treadle import random
+from treadle.array.convert import as_tensor
 from treadle.core.dims import Dim, Size, same_size
 from treadle.core.dtypes import float32
 from treadle.core.errors import ArgumentError, DimError, DTypeError, ShapeError
@@ -16,8 +17,8 @@ from treadle.nn.attention.blocks import Tiling, blockwise
 from treadle.nn.attention.products import scores_of, weighted
 from treadle.nn.attention.scores import Terms
 
-# Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that. Below,
-# the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
+# Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that.
+# Below, the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
 BLOCKS_FROM, BLOCKS_FROM_CAUSAL = 1 << 21, 1 << 20
 ROWS, COLUMNS = 256, 256  # of a block
 _METHODS = ("auto", "plain", "blocks")
@@ -57,8 +58,8 @@ def scaled_dot_product_attention(
         lengths: integers of the batch's shape, of any dtype: only the first so many keys of each example are seen.
             Whatever lies behind them, NaN for instance, takes no part.
         bias: floating, is added to the scores; broadcasts to `[..., H, T, S]`. -inf hides a key.
-        distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added where
-            key s meets query t: a bias by distance in linear memory (`nn.RelativePositionBias`, `nn.alibi`).
+        distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added
+            where key s meets query t: a bias by distance in linear memory (`nn.RelativePositionBias`, `nn.alibi`).
         scale: of the products; 1 / sqrt(D) if None.
         dropout: the probability to drop a weight; the others are divided by `1 - dropout`. Needs `dropout_key`.
         dropout_key: of `td.random.key` or `stream.next_key()`.
@@ -145,9 +146,8 @@ def _known(n: Size) -> int:
     return n
 
 
-def _floating(name: str, x: Tensor) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise ArgumentError(f"{name} is a tensor; got {type(x).__name__}. Write td.asarray(…)")
+def _floating(name: str, x: Any) -> Tensor:
+    x = as_tensor(x, name)
     if not x.dtype.is_floating:
         raise DTypeError(f"{name} must be floating point, and is {x.spec}; write {name}.astype(td.float32)")
     return x
@@ -192,6 +192,7 @@ def _terms(
 ) -> Terms:
     full = (*lead, query.shape[-2], query.shape[-3], key.shape[-3])
     if mask is not None:
+        mask = as_tensor(mask, "mask")
         if not mask.dtype.is_bool:
             raise DTypeError(
                 f"the mask is bool, True for what is seen, and is {mask.spec}; "
@@ -208,14 +209,15 @@ def _terms(
     if isinstance(offset, int) and not isinstance(offset, bool):
         offset = None if offset == 0 else xp.asarray(offset, dtype="int32")
     if offset is not None:
-        offset = _of_batch("offset", offset, lead if getattr(offset, "ndim", 0) else ()).astype("int32")
+        offset = xp.asarray(offset)
+        offset = _of_batch("offset", offset, lead if offset.ndim else ()).astype("int32")
     return Terms(causal, offset, lengths, mask, bias, distance_bias)
 
 
 def _of_batch(name: str, x: Any, lead: tuple[Size, ...]) -> Tensor:
-    if not isinstance(x, Tensor) or not x.dtype.is_integer:
-        what = x.spec if isinstance(x, Tensor) else repr(x)
-        raise DTypeError(f"{name} must be a tensor of integers, and is {what}")
+    x = xp.asarray(x)
+    if not x.dtype.is_integer:
+        raise DTypeError(f"{name} must be integers, and are {x.spec}; write {name}.astype(td.int32)")
     if x.ndim != len(lead) or not all(same_size(a, b) for a, b in zip(x.shape, lead, strict=True)):
         raise ShapeError(f"{name} must have the batch's shape {show_shape(lead)}, and has {show_shape(x.shape)}")
     return x
@@ -238,7 +240,7 @@ def _check_table(table: Tensor, full: tuple[Size, ...]) -> None:
     heads, queries, keys = full[-3:]
     wide = table.shape[-1]
     odd = not isinstance(wide, int) or wide % 2 == 1
-    enough = not all(isinstance(n, int) for n in (wide, queries, keys)) or (wide + 1) // 2 >= max(queries, keys)  # type: ignore[operator, type-var]
+    enough = not all(isinstance(n, int) for n in (wide, queries, keys)) or (wide + 1) // 2 >= max(queries, keys)
     if table.ndim != 2 or not (table.shape[0] == 1 or same_size(table.shape[0], heads)) or not (odd and enough):
         raise ShapeError(
             f"distance_bias must be [heads, 2 * n - 1] with n >= {queries} and {keys}, the numbers of queries and keys "

@@ -49,8 +49,8 @@ class MultiHeadAttention(Module):
         use_bias: whether the four have biases.
         output_dim: `in` if None.
         key_heads: K: heads of keys and values, each shared by H / K query heads (1: multi-query); H if None.
-        positions: None; "rotary" turns queries and keys (`nn.rotary`); "alibi" subtracts what grows with distance; or an
-            `nn.RelativePositionBias`, which may be shared.
+        positions: None; "rotary" turns queries and keys (`nn.rotary`); "alibi" subtracts what grows with distance; or
+            an `nn.RelativePositionBias`, which may be shared.
         rotary_base: of "rotary".
         kernel_initializer, bias_initializer: of the four.
         method: of `nn.scaled_dot_product_attention`.
@@ -58,12 +58,14 @@ class MultiHeadAttention(Module):
         input_size: `in` and `in2`, to make the parameters at once.
         dtype: of the parameters.
 
-    Call: `layer(query, value=None, key=None, *, lengths=None, mask=None, attention_mask=None, causal=False, cache=None)`.
+    Call: `layer(query, value=None, key=None, *, lengths=None, mask=None, attention_mask=None, causal=False, cache=None,
+    memory=None)`.
 
         lengths: integers `[batch]`, 0 allowed: how much of the value (and of x, which attends to itself) is real.
         mask: bool `[batch, S]`, instead of lengths: what is real.
         attention_mask: bool, True for what a query sees: `[T, S]`, `[batch, T, S]` or `[batch, H | 1, T, S]`.
         causal: nothing sees what comes after it.
+        memory: what `layer.remember(value)` returned, instead of the value.
         cache: keys and values so far, of `layer.empty_cache(batch, max_length)`. x comes behind them and sees them, and
             itself causally; the call returns `(y, cache)`. With `lengths`, only so much of x is kept.
 
@@ -114,13 +116,16 @@ class MultiHeadAttention(Module):
         self.key_heads = self.num_heads if key_heads is None else per_axis("key_heads", key_heads, 1)[0]
         if self.num_heads % self.key_heads:
             raise ArgumentError(
-                f"{self.num_heads} heads do not share {self.key_heads} key heads evenly; key_heads must divide num_heads"
+                f"{self.num_heads} heads do not share {self.key_heads} key heads evenly; key_heads must divide "
+                "num_heads"
             )
         self.key_dim, self.value_dim, self.output_dim = key_dim, value_dim, output_dim
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             raise ArgumentError(f"dropout is the probability to drop a weight, from 0 to less than 1; got {dropout!r}")
         if not (positions in (None, "rotary", "alibi") or isinstance(positions, RelativePositionBias)):
-            raise ArgumentError(f'positions is None, "rotary", "alibi" or an nn.RelativePositionBias; got {positions!r}')
+            raise ArgumentError(
+                f'positions is None, "rotary", "alibi" or an nn.RelativePositionBias; got {positions!r}'
+            )
         if isinstance(positions, RelativePositionBias) and positions.heads != self.num_heads:
             raise ArgumentError(f"the RelativePositionBias has {positions.heads} heads, and the layer {self.num_heads}")
         self.positions, self.rotary_base, self.method = positions, rotary_base, method
@@ -140,7 +145,8 @@ class MultiHeadAttention(Module):
         if self.key_dim is None:
             if not isinstance(width, int) or width % self.num_heads:
                 raise ShapeError(
-                    f"{width} features do not divide among {self.num_heads} heads; give key_dim=, the features of a head"
+                    f"{width} features do not divide among {self.num_heads} heads; give key_dim=, the features "
+                    "of a head"
                 )
             self.key_dim = width // self.num_heads
         value_dim = self.key_dim if self.value_dim is None else self.value_dim
@@ -182,7 +188,8 @@ class MultiHeadAttention(Module):
         k, v = self._heads(self.key(z), self.key_heads), self._heads(self.value(value), self.key_heads)
         if self.positions == "rotary":
             k = rotary(k, base=self.rotary_base)
-        full = xp.full((z.shape[0],), z.shape[1], dtype="int32") if lengths is None else lengths.astype("int32")
+        full = xp.full((z.shape[0],), z.shape[1], dtype="int32")
+        full = full if lengths is None else xp.asarray(lengths).astype("int32")
         return {"key": k, "value": v, "length": full}
 
     def __call__(
@@ -199,12 +206,17 @@ class MultiHeadAttention(Module):
         memory: Cache | None = None,
     ) -> Any:
         alone = value is None and key is None and memory is None
+        lengths = None if lengths is None else xp.asarray(lengths)
+        mask = None if mask is None else xp.asarray(mask)
+        attention_mask = None if attention_mask is None else xp.asarray(attention_mask)
         self._check(query, value, key, alone, mask, cache, memory)
         if memory is not None:
             q = self._heads(self.query(query), self.num_heads)
             if self.positions == "rotary":
                 q = rotary(q, base=self.rotary_base)
-            return self._attend(q, memory["key"], memory["value"], lengths=memory["length"], mask=attention_mask, causal=causal)
+            return self._attend(
+                q, memory["key"], memory["value"], lengths=memory["length"], mask=attention_mask, causal=causal
+            )
         z = query if value is None else value
         real = sequence_mask(z, mask, lengths, time_axis=1)
         if real is not None:  # whatever lies in the padding, NaN for instance, takes no part in any product
@@ -265,20 +277,22 @@ class MultiHeadAttention(Module):
     def _heads(self, x: Tensor, heads: int) -> Tensor:
         return xp.reshape(x, (*x.shape[:2], heads, x.shape[2] // heads))
 
-    def _check(
-        self, query: Tensor, value: Any, key: Any, alone: bool, mask: Any, cache: Any, memory: Any
-    ) -> None:
+    def _check(self, query: Tensor, value: Any, key: Any, alone: bool, mask: Any, cache: Any, memory: Any) -> None:
         for name, x in (("query", query), ("value", value), ("key", key)):
             if x is not None:
                 check_sequence(f"MultiHeadAttention, {name},", x.spec)
                 if not x.dtype.is_floating:
-                    raise DTypeError(f"{name} must be floating point, and is {x.spec}; an nn.Embedding makes it of numbers")
+                    raise DTypeError(
+                        f"{name} must be floating point, and is {x.spec}; an nn.Embedding makes it of numbers"
+                    )
         if key is not None and value is None:
             raise ArgumentError("give the value, too; key= alone says what is compared, and not what is returned")
         if value is not None and key is not None and not same_size(value.shape[1], key.shape[1]):
             raise ShapeError(f"value {show_shape(value.shape)} and key {show_shape(key.shape)} differ in time")
         if cache is not None and (not alone or mask is not None):
-            raise ArgumentError("a cache is for what attends to itself: without value, key, memory and mask (use lengths)")
+            raise ArgumentError(
+                "a cache is for what attends to itself: without value, key, memory and mask (use lengths)"
+            )
         if memory is not None and value is not None:
             raise ArgumentError("memory= stands for the value; give one of them")
         if cache is not None:

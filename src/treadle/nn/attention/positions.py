@@ -37,9 +37,7 @@ def sinusoidal(positions: Tensor, features: int, *, base: float = 10000.0) -> Te
     return xp.reshape(pairs, (*positions.shape, features))
 
 
-def rotary(
-    x: Tensor, positions: Tensor | None = None, *, base: float = 10000.0, interleaved: bool = False
-) -> Tensor:
+def rotary(x: Tensor, positions: Tensor | None = None, *, base: float = 10000.0, interleaved: bool = False) -> Tensor:
     """Queries or keys turned by angles that grow with the position, so that their products depend on distances.
 
     The pairs of features (i, i + D/2), or (2i, 2i + 1) if `interleaved`, turn by `position / base**(2i / D)`.
@@ -109,7 +107,7 @@ def _distances(n: Size) -> Tensor:
 
 
 class RelativePositionBias(Module):
-    """A learned bias for each head and distance, with far distances in common buckets: `bias(n)` → `[heads, 2 * n - 1]`.
+    """A learned bias for each head and distance, far distances in common buckets: `bias(n)` → `[heads, 2 * n - 1]`.
 
     Half of the buckets are single distances; the other half grow logarithmically up to `max_distance`, beyond which all
     are one. Give it to `nn.MultiHeadAttention(positions=…)`; several layers may share one, as in T5.

@@ -80,7 +80,7 @@ class FeedForward(Module):
         return self.down(h if self.dropout is None else self.dropout(h))
 
 
-_NORMS = {"layer": LayerNormalization, "rms": RMSNormalization}
+_NORMS: dict[str, Any] = {"layer": LayerNormalization, "rms": RMSNormalization}
 
 
 class _Layer(Module):
@@ -116,7 +116,9 @@ class _Layer(Module):
         self.feed_forward = FeedForward(
             intermediate_dim, activation, gated, dropout if activation_dropout is None else activation_dropout, **common
         )
-        self.norms = [_NORMS[norm](epsilon=epsilon, input_size=input_size, dtype=dtype) for _ in range(norms)]
+        self.norms: list[Module] = [
+            _NORMS[norm](epsilon=epsilon, input_size=input_size, dtype=dtype) for _ in range(norms)
+        ]
         self.dropouts = [Dropout(dropout) for _ in range(norms)] if dropout else []
 
     def _add(self, k: int, x: Tensor, sublayer: Any) -> tuple[Tensor, Any]:
@@ -131,8 +133,8 @@ class TransformerEncoderLayer(_Layer):
     """Self-attention, then a feed-forward network: x `[batch, time, in]` → the same.
 
     With `norm_first`, `x + attention(norm(x))` and `x + feed_forward(norm(x))` (trains deep stacks more easily; the
-    stack ends with a norm of its own); else `norm(x + attention(x))`, as in the paper. With `causal=True` in the call it
-    is a layer of a GPT.
+    stack ends with a norm of its own); else `norm(x + attention(x))`, as in the paper. With `causal=True` in the call
+    it is a layer of a GPT.
 
     Args:
         num_heads: of the attention.
@@ -224,8 +226,9 @@ class TransformerDecoderLayer(_Layer):
     Args: those of `nn.TransformerEncoderLayer`; `positions` are those of the self-attention.
 
     Call: `layer(x, memory, *, lengths=None, mask=None, memory_lengths=None, memory_mask=None, attention_mask=None,
-    causal=True, cache=None)`. `lengths` and `mask` say what of x is real, the others what of the memory. For generation, `memory` may be
-    what `layer.remember(memory, memory_lengths)` has projected once. With a cache it returns `(y, cache)`.
+    causal=True, cache=None)`. `lengths` and `mask` say what of x is real, the others what of the memory. For
+    generation, `memory` may be what `layer.remember(memory, memory_lengths)` has projected once. With a cache it
+    returns `(y, cache)`.
 
     Source: Vaswani et al., Attention is all you need (NeurIPS 2017).
 
@@ -258,14 +261,19 @@ class TransformerDecoderLayer(_Layer):
         input_size: int | None = None,
         dtype: Any = "float32",
     ) -> None:
-        attention = {"key_dim": key_dim, "key_heads": key_heads, "method": method}
+        attention: dict[str, Any] = {"key_dim": key_dim, "key_heads": key_heads, "method": method}
         own = {**attention, "positions": positions, "rotary_base": rotary_base}
         self._set(
             3, num_heads, intermediate_dim, dropout, activation, norm_first, gated, norm, epsilon, attention_dropout,
             activation_dropout, use_bias, input_size, dtype, own,
         )  # fmt: skip
         self.memory_attention = MultiHeadAttention(
-            num_heads, dropout=self.attention.dropout, use_bias=use_bias, input_size=input_size, dtype=dtype, **attention
+            num_heads,
+            dropout=self.attention.dropout,
+            use_bias=use_bias,
+            input_size=input_size,
+            dtype=dtype,
+            **attention,
         )
 
     def empty_cache(self, batch: Size, max_length: int, dtype: Any = None) -> Cache:
@@ -317,5 +325,3 @@ class TransformerDecoderLayer(_Layer):
 def _only(real: Tensor | None, x: Tensor) -> Tensor:
     """x where it is real, 0 elsewhere: then NaN in the padding reaches no gradient."""
     return x if real is None else xp.where(real[:, :, None], x, 0)
-
-

@@ -89,7 +89,7 @@ def from_keras(layer: MultiHeadAttention, weights: Sequence[Any]) -> None:
         if array.shape != like.shape:
             raise ArgumentError(f"from_keras: an array of {like.shape} is needed, and {array.shape} was given")
         name = next(places)
-        values[name] = array.reshape(layer.parameters()[name].shape)  # type: ignore[arg-type]
+        values[name] = array.reshape(layer.parameters()[name].shape)
     layer.assign(values)
 
 

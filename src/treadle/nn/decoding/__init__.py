@@ -6,8 +6,8 @@ Any autoregressive model will do: what it is to the loops is one function of one
 
 token is int32 `[batch]`, logits `[batch, vocabulary]`, the state a tree of tensors `[batch, …]` (a recurrent state, a
 cache of keys and values, …; a tensor without axes, such as a position, belongs to all). Constants are what no step
-changes, an encoder's output for instance. The loops are `td.while_loop`s: compiled, one call runs all steps, and they end
-when all sequences have ended.
+changes, an encoder's output for instance. The loops are `td.while_loop`s: compiled, one call runs all steps, and they
+end when all sequences have ended.
 """
 
 from treadle.nn.decoding.beam import Beams, beam_search

@@ -44,8 +44,8 @@ def beam_search(
 
     At each step every kept sequence is continued by every token; the best `beams` that go on are kept, and the best
     `beams` that have ended. It stops when no kept sequence can become better than those that have ended, or after
-    `max_steps`, when those that go on count as they are. A sequence's score is `log p / ((5 + tokens) / 6) ** length_penalty`
-    (`end` counted as a token).
+    `max_steps`, when those that go on count as they are. A sequence's score is `log p / ((5 + tokens) / 6) **
+    length_penalty` (`end` counted as a token).
 
     Args:
         beams: the width; 1 is greedy decoding.
@@ -103,7 +103,8 @@ def beam_search(
         return (scores, *(picked(x, index) for x in both[1:]))
 
     def going(t: Tensor, state: Any, token: Tensor, live: Any, ended: Any) -> Tensor:
-        # The best that the best live one can come to: its probability does not rise, its penalty grows to the last step.
+        # The best that the best live one can come to: its probability does not rise, its penalty grows to the last
+        # step.
         hope = live[0][:, 0] / penalty(float(max_steps))
         return xp.logical_and(t < max_steps, xp.any(hope > ended[0][:, -1]))
 

@@ -58,7 +58,7 @@ def ctc_beam_search(
     Source: Hannun et al., First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs
     (2014), without a language model.
 
-    >>> p = td.asarray([[[0.6, 0.4], [0.6, 0.4]]])  # the likeliest way is two blanks, .36; three others read as [1], .64
+    >>> p = td.asarray([[[0.6, 0.4], [0.6, 0.4]]])  # two blanks: .36; the three ways that read as [1]: .64
     >>> labels, log_p = td.nn.decoding.ctc_beam_search(td.log(p))[0][0]
     >>> labels, round(float(np.exp(log_p)), 2)
     ([1], 0.64)

@@ -25,7 +25,8 @@ class Decoded(NamedTuple):
     Attributes:
         tokens: int32 `[batch, max_steps]`; behind a sequence's end, `end` (or 0).
         lengths: int32 `[batch]`: tokens before `end`.
-        log_probability: `[batch]`: of the tokens, `end` included, as the model gives it: before temperature and filters.
+        log_probability: `[batch]`: of the tokens, `end` included, as the model gives it: before temperature and
+            filters.
     """
 
     tokens: Tensor

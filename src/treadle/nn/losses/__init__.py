@@ -7,8 +7,8 @@ All take the same last four arguments:
                 having it.
     mask        True where an element counts, aligned like the weights. What is masked is never looked at: neither NaN
                 nor a target out of range there does harm, and its gradient is zero.
-    lengths     instead of a mask: integers `[batch]`; of each sequence `[batch, time, …]` the steps from there on are masked.
-                A `td.data.Padded` as prediction or target brings its own.
+    lengths     instead of a mask: integers `[batch]`; of each sequence `[batch, time, …]` the steps from there on are
+                masked. A `td.data.Padded` as prediction or target brings its own.
     reduction   "mean" (default): the sum divided by the sum of the weights (the number of elements that the mask
                 leaves); 0 when nothing is left. "sum", or "none": the losses, weighted, each in its place.
 

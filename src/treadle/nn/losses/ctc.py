@@ -33,7 +33,8 @@ def ctc(
 ) -> Tensor:
     """`-log p(target)`, summed over all ways to lay the labels along the steps, in nats.
 
-    A way gives each step a label or a blank; with repetitions merged and then blanks removed it must read as the target.
+    A way gives each step a label or a blank; with repetitions merged and then blanks removed it must read as the
+    target.
 
     Args:
         prediction: logits `[batch, time, classes]`, the blank among the classes; or a `td.data.Padded` of them.

@@ -1,4 +1,4 @@
-"""What every loss takes besides its own arguments: the lengths of padded sequences, and `Padded` predictions or targets."""
+"""What every loss takes besides its own arguments: lengths of padded sequences, and `Padded`s."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def of_sequences(loss: F) -> F:
         steps = xp.asarray(target)
         if steps.ndim < 2 or n.shape != steps.shape[:1]:
             raise ShapeError(
-                f"lengths {show_shape(n.shape)} are one for each sequence, and the target is {show_shape(steps.shape)}, "
-                "where [batch, time, …] is needed"
+                f"lengths {show_shape(n.shape)} are one for each sequence, and the target is "
+                f"{show_shape(steps.shape)}, where [batch, time, …] is needed"
             ).at(place_text())
         return loss(prediction, steps, *args, mask=mask_of(n, steps.shape[1]), **options)
 

@@ -14,6 +14,7 @@ from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.embedding import Embedding
 from treadle.nn.initializers import RandomNormal
+from treadle.nn.masking import real_of
 from treadle.nn.module import Module
 from treadle.nn.normalization import LayerNormalization, RMSNormalization
 from treadle.transforms import compile as compiled
@@ -22,8 +23,8 @@ from treadle.transforms import compile as compiled
 class GPT(Module):
     """The scores of each next token: tokens `[batch, time]` of integers → logits `[batch, time, vocabulary_size]`.
 
-    Layers of causal attention and a network for each place, normalisation first, with a norm at the end. The defaults are
-    GPT-2's architecture; `positions="rotary", norm="rms", gated=True, activation="silu", use_bias=False` is Llama's.
+    Layers of causal attention and a network for each place, normalisation first, with a norm at the end. The defaults
+    are GPT-2's; `positions="rotary", norm="rms", gated=True, activation="silu", use_bias=False` are Llama's.
 
     Args:
         vocabulary_size: how many tokens there are.
@@ -37,7 +38,8 @@ class GPT(Module):
         key_heads, activation, gated, norm, use_bias: of `nn.TransformerEncoderLayer`.
         dtype: of the parameters.
 
-    Call: `model(tokens, lengths=None)`; `lengths` `[batch]` where texts end (what is behind gets logits of no meaning).
+    Call: `model(tokens, lengths=None, mask=None)`: lengths `[batch]` say where texts end, or a mask `[batch, time]`
+    what is real (the rest gets logits of no meaning).
 
     Sources: Radford et al., Language models are unsupervised multitask learners (2019); Touvron et al., Llama, arXiv
     2302.13971.
@@ -89,14 +91,14 @@ class GPT(Module):
         )
         self.head = None if tied else Dense(vocabulary_size, use_bias=False, input_size=width, dtype=dtype)
 
-    def __call__(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def __call__(self, tokens: Tensor, lengths: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         time = tokens.shape[1] if tokens.ndim == 2 else None
         if isinstance(time, int) and time > self.max_length:
             raise ShapeError(
-                f"tokens {show_shape(tokens.shape)} are longer than max_length={self.max_length}; cut the texts, or make "
-                "the model with a larger one"
+                f"tokens {show_shape(tokens.shape)} are longer than max_length={self.max_length}; cut the texts, or "
+                "make the model with a larger one"
             )
-        return self._run(tokens, None, lengths)[0]
+        return self._run(tokens, None, mask=real_of(tokens, lengths, mask))[0]
 
     def prompt(
         self, tokens: Tensor, lengths: Tensor | None = None, *, room: int | None = None
@@ -110,16 +112,18 @@ class GPT(Module):
         """
         if tokens.ndim != 2 or (isinstance(tokens.shape[1], int) and tokens.shape[1] < 1):
             raise ShapeError(f"a prompt is tokens [batch, time], one at least, and not {show_shape(tokens.shape)}")
-        last = tokens.shape[1] - 1 if lengths is None else xp.maximum(lengths.astype("int32") - 1, 0)
-        before = xp.full((tokens.shape[0],), last, dtype="int32") if lengths is None else last
+        if lengths is None:
+            before = xp.full((tokens.shape[0],), tokens.shape[1] - 1, dtype="int32")
+        else:
+            before = xp.maximum(xp.asarray(lengths).astype("int32") - 1, 0)
         size = self.max_length if room is None else room
         state = [layer.empty_cache(tokens.shape[0], size) for layer in self.layers]
-        state = self._run(tokens, state, before)[1]
+        state = self._run(tokens, state, lengths=before)[1]
         return state, xp.take_along_axis(tokens, before[:, None], axis=1)[:, 0]
 
     def step(self, state: list[Cache], token: Tensor) -> tuple[list[Cache], Tensor]:
         """One more token `[batch]`: (state, logits `[batch, vocabulary_size]` of the one after it)."""
-        logits, state = self._run(token[:, None], state, None)
+        logits, state = self._run(token[:, None], state)
         return state, logits[:, 0]
 
     def generate(
@@ -158,7 +162,14 @@ class GPT(Module):
         made: decoding.Decoded = _generate(self, prompt, lengths, key, max_steps, end, filters)
         return made
 
-    def _run(self, tokens: Tensor, state: list[Cache] | None, lengths: Tensor | None) -> tuple[Tensor, list[Cache]]:
+    def _run(
+        self,
+        tokens: Tensor,
+        state: list[Cache] | None,
+        *,
+        lengths: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, list[Cache]]:
         x = self.tokens(tokens)
         if self.positions is not None:
             x = self.positions(x, 0 if state is None else state[0]["length"])
@@ -167,7 +178,7 @@ class GPT(Module):
         after = []
         for k, layer in enumerate(self.layers):
             if state is None:
-                x = layer(x, lengths=lengths, causal=True)
+                x = layer(x, mask=mask, causal=True)
             else:
                 x, cache = layer(x, lengths=lengths, cache=state[k])
                 after.append(cache)

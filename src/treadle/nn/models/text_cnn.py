@@ -13,7 +13,7 @@ from treadle.nn.convolution import Conv1D
 from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.embedding import Embedding
-from treadle.nn.masking import sequence_mask
+from treadle.nn.masking import real_of
 from treadle.nn.module import Module
 
 
@@ -67,15 +67,16 @@ class TextCNN(Module):
     def __call__(self, tokens: Tensor, lengths: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         if tokens.ndim != 2:
             raise ShapeError(f"TextCNN takes tokens [batch, time], and got {show_shape(tokens.shape)}")
-        real = tokens != 0 if lengths is None and mask is None else sequence_mask(tokens, mask, lengths, time_axis=1)
-        assert real is not None
+        real = real_of(tokens, lengths, mask)
+        real = tokens != 0 if real is None else real
         x = xp.where(real[:, :, None], self.embedding(tokens), 0)
         x = xp.pad(x, ((0, 0), (0, max(self.windows) - 1), (0, 0)))
         real = xp.pad(real, ((0, 0), (0, max(self.windows) - 1)))
-        pooled = [self._largest(layer(x), real, n) for layer, n in zip(self.convolutions, self.windows, strict=True)]
+        pairs = zip(self.convolutions, self.windows, strict=True)
+        pooled = [self._largest(layer(x), real, n) for layer, n in pairs]
         return self.output(self.dropout(xp.concat(pooled, axis=-1)))
 
     def _largest(self, y: Tensor, real: Tensor, window: int) -> Tensor:
-        """Of each filter, over the windows that end before the padding; over the first one of a text that is shorter."""
+        """Of each filter, over the windows that end before the padding; over the first one of a shorter text."""
         inside = xp.logical_or(real[:, window - 1 :], xp.arange(y.shape[1]) == 0)
         return xp.max(xp.where(inside[:, :, None], y, 0), axis=1)  # after relu, 0 is no candidate but the least

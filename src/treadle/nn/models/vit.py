@@ -9,46 +9,13 @@ from treadle.core.owned import Parameter
 from treadle.core.spec import show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn import initializers
+from treadle.nn.attention import TransformerEncoderLayer
 from treadle.nn.convolution import Conv2D
 from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.module import Module
 from treadle.nn.normalization import LayerNormalization
 from treadle.nn.spatial import per_axis
-
-
-class SelfAttention(Module):
-    """Each patch takes a mean of all patches, weighted by how well their keys fit its query; for each head anew."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        self.heads = heads
-        self.qkv = Dense(3 * width)
-        self.out = Dense(width)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        batch, time, width = x.shape
-        parted = xp.reshape(self.qkv(x), (batch, time, 3, self.heads, width // self.heads))
-        q, k, v = (xp.moveaxis(parted[:, :, i], 1, 2) for i in range(3))  # [batch, heads, time, width / heads]
-        scores = q @ xp.matrix_transpose(k) * (width // self.heads) ** -0.5
-        mixed = xp.softmax(scores, axis=-1) @ v
-        return self.out(xp.reshape(xp.moveaxis(mixed, 1, 2), x.shape))
-
-
-class EncoderBlock(Module):
-    """Attention and a network for each patch alone, each with normalisation before and a shortcut around."""
-
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
-        self.norm1 = LayerNormalization(epsilon=1e-6)
-        self.attention = SelfAttention(width, heads)
-        self.norm2 = LayerNormalization(epsilon=1e-6)
-        self.hidden = Dense(hidden, "gelu")
-        self.out = Dense(width)
-        self.dropouts = [Dropout(dropout) for _ in range(3)]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        first, second, third = self.dropouts
-        x = x + first(self.attention(self.norm1(x)))
-        return x + third(self.out(second(self.hidden(self.norm2(x)))))
 
 
 class VisionTransformer(Module):
@@ -63,7 +30,7 @@ class VisionTransformer(Module):
             `width=768, heads=12` and 86,567,656.
         depth, heads: number of blocks, and of heads in each.
         hidden: units in each block's network; None is `4 * width`.
-        dropout: rate after attention and in that network.
+        dropout: rate behind attention and in that network.
 
     Raises:
         ArgumentError: patches do not divide images, or heads the width.
@@ -80,11 +47,10 @@ class VisionTransformer(Module):
         (r"^conv_proj\.", "patches."),
         (r"^encoder\.pos_embedding$", "positions"),
         (r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
-        (r"\.ln_(\d)\.", r".norm\1."),
-        (r"\.self_attention\.in_proj_(weight|bias)", r".attention.qkv.\1"),
-        (r"\.self_attention\.out_proj\.", ".attention.out."),
-        (r"\.mlp\.(?:0|linear_1)\.", ".hidden."),
-        (r"\.mlp\.(?:3|linear_2)\.", ".out."),
+        (r"\.ln_(\d)\.", lambda m: f".norms.{int(m[1]) - 1}."),
+        (r"\.self_attention\.", ".attention."),
+        (r"\.mlp\.(?:0|linear_1)\.", ".feed_forward.up."),
+        (r"\.mlp\.(?:3|linear_2)\.", ".feed_forward.down."),
         (r"^encoder\.ln\.", "norm."),
         (r"^heads\.head\.", "head."),
     )
@@ -118,15 +84,18 @@ class VisionTransformer(Module):
         positions = initializers.RandomNormal(stddev=0.02)
         self.positions = initializers.parameter(positions, (1, count + 1, width), float32)
         self.dropout = Dropout(dropout)
-        self.blocks = [EncoderBlock(width, heads, hidden or 4 * width, dropout) for _ in range(depth)]
+        self.blocks = [
+            TransformerEncoderLayer(heads, hidden or 4 * width, dropout, epsilon=1e-6, attention_dropout=0.0)
+            for _ in range(depth)
+        ]
         self.norm = LayerNormalization(epsilon=1e-6)
         self.head = Dense(classes)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1:3] != self.image_size:
-            height, width = self.image_size
+            high, wide = self.image_size
             raise ShapeError(
-                f"VisionTransformer was made for [batch, {height}, {width}, channels], and x is {show_shape(x.shape)}. "
+                f"VisionTransformer was made for [batch, {high}, {wide}, channels], and x is {show_shape(x.shape)}. "
                 f"td.nn.resize(x, {self.image_size}) makes images of that size"
             )
         tokens = self.patches(x)

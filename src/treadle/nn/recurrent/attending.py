@@ -1,4 +1,4 @@
-"""Sequence to sequence: attention to an encoder's outputs inside of a recurrence, and decoders that are trained with it."""
+"""Sequence to sequence: attention to an encoder's outputs inside of a recurrence, and decoders."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from treadle.nn.spatial import per_axis
 class BahdanauAttention(Module):
     """Additive attention: which places of a memory a query looks at, and what it sees there.
 
-        score[t] = v · tanh(query @ W + memory[t] @ U + b),   weights = softmax(score),   context = Σ weights[t] memory[t]
+        score[t] = v · tanh(query @ W + memory[t] @ U + b)
+        weights = softmax(score),   context = Σ weights[t] memory[t]
 
-    query `[batch, q]`, memory `[batch, time, m]` → (context `[batch, m]`, weights `[batch, time]`). A call takes `mask` (bool
-    `[batch, time]`) or `lengths`: what is not real has weight 0; of an empty memory the context is 0.
+    query `[batch, q]`, memory `[batch, time, m]` → (context `[batch, m]`, weights `[batch, time]`). A call takes
+    `mask` (bool `[batch, time]`) or `lengths`: what is not real has weight 0; of an empty memory the context is 0.
 
     Args:
         units: size of the hidden layer. dtype: of the parameters.
@@ -187,12 +188,12 @@ class AttentionCell(Cell):
 class Decoder(Module):
     """Writes a sequence of tokens: an embedding, a recurrence, and scores of the next token.
 
-    Training knows the right tokens (teacher forcing): `decoder(tokens, state)` gives for each the scores of the next one.
-    `decoder.step` writes, in `nn.decoding.greedy`, `sample` and `beam_search`.
+    Training knows the right tokens (teacher forcing): `decoder(tokens, state)` gives for each the scores of the next
+    one. `decoder.step` writes, in `nn.decoding.greedy`, `sample` and `beam_search`.
 
-    With `sampling_rate` p, while training each token after the first is replaced with probability p by what the model itself
-    thinks likeliest: so it learns to go on from its own mistakes. p may be assigned between steps, `decoder.sampling_rate =
-    0.25`: a schedule.
+    With `sampling_rate` p, while training each token after the first is replaced with probability p by what the model
+    itself thinks likeliest: so it learns to go on from its own mistakes. p may be assigned between steps,
+    `decoder.sampling_rate = 0.25`: a schedule.
 
     Args:
         embedding: a layer from tokens `[…]` to features.
@@ -201,8 +202,8 @@ class Decoder(Module):
         sampling_rate: None: teacher forcing alone.
         seed: of which tokens are replaced.
 
-    Call: `decoder(tokens, state, lengths=None, mask=None, **constants)`: tokens integers `[batch, time]` → logits `[batch,
-    time, vocabulary]`.
+    Call: `decoder(tokens, state, lengths=None, mask=None, **constants)`: tokens integers `[batch, time]` → logits
+    `[batch, time, vocabulary]`.
 
     Sources: Sutskever, Vinyals, Le (2014); Bengio et al., Scheduled sampling for sequence prediction, NeurIPS 2015.
 

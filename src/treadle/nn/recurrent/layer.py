@@ -19,6 +19,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn.calls import is_training
 from treadle.nn.masking import pad_sequences, sequence_mask
 from treadle.nn.module import Module
+from treadle.nn.precision import autocast
 from treadle.nn.recurrent.cells import Cell, GateCell, StackedCells
 from treadle.nn.recurrent.stepping import scan_of_blocks, unrolled
 from treadle.ops.control import scan
@@ -35,8 +36,8 @@ class Recurrent(Module):
 
     Sequences of different lengths come padded, with `lengths` `[batch]` (any integer dtype, any order, 0 allowed) or a
     `mask` `[batch, time]` (bool, True for what is real). A step that is not real leaves the state as it is, and its
-    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which no
-    sequence is real cost nothing: a batch of short sequences, padded far, stops early.
+    output is 0. So each sequence gives what it would give alone, and so do its gradients. Blocks of 16 steps in which
+    no sequence is real cost nothing: a batch of short sequences, padded far, stops early.
 
     Args:
         cell: what one step computes.
@@ -163,7 +164,8 @@ class Recurrent(Module):
         if recurrent_mask is not None:
             constants = {**constants, "recurrent_mask": recurrent_mask}
         step = (lambda s, a: self.cell(s, a, **constants)) if constants else self.cell
-        state, y = self._run(step, start, x, real)
+        with autocast("float32"):  # what is carried from step to step would lose digits at each
+            state, y = self._run(step, start, x, real)
         if self.stateful:
             for k, new in enumerate(trees.leaves(state)):
                 self.kept[k] = State(new)

@@ -1,4 +1,4 @@
-"""Linear recurrences `h[t] = a[t] h[t-1] + b[t]`, a and b from the input alone: all steps in parallel."""
+"""Linear recurrences `h[t] = a[t] h[t-1] + b[t]`, a and b from the input alone, for all steps at once."""
 
 from __future__ import annotations
 
@@ -20,20 +20,26 @@ from treadle.nn.masking import sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.recurrent.cells import Cell
 from treadle.nn.spatial import per_axis
+from treadle.ops.control import scan
 from treadle.transforms import associative_scan
 
 Complex = tuple[Tensor, Tensor]  # (real, imaginary)
 
 
-def linear_recurrence(a: Any, b: Any, initial: Any, *, reverse: bool = False) -> Any:
+def linear_recurrence(a: Any, b: Any, initial: Any, *, reverse: bool = False, parallel: bool = False) -> Any:
     """`h[t] = a[t] * h[t-1] + b[t]` for all t, along axis 1.
 
     Args:
         a, b: `[batch, time, …]`, or both pairs (real part, imaginary part) of complex numbers.
         initial: `[batch, …]` or a pair: h before the first step.
         reverse: from the last step to the first.
+        parallel: in log2(time) rounds (`td.associative_scan`), which do several times the arithmetic: for devices with
+            more lanes than there are numbers in b at one step. Else step by step.
 
     Returns: like b.
+
+    Raises:
+        ShapeError: parallel, and the number of steps is not known.
 
     >>> a, b = td.full((1, 4, 1), 0.5), td.ones((1, 4, 1))
     >>> td.nn.recurrent.linear_recurrence(a, b, td.zeros((1, 1)))[0, :, 0].tolist()
@@ -49,6 +55,16 @@ def linear_recurrence(a: Any, b: Any, initial: Any, *, reverse: bool = False) ->
 
     def plus(p: Any, q: Any) -> Any:
         return trees.map(lambda x, y: x + y, p, q)
+
+    if not parallel:
+
+        def step(h: Any, item: Any) -> Any:
+            h = plus(times(item[0], h), item[1])
+            return h, h
+
+        steps = trees.map(lambda x: xp.moveaxis(x, 1, 0), (a, b))
+        _, made = scan(step, initial, steps, reverse=reverse)
+        return trees.map(lambda x: xp.moveaxis(x, 0, 1), made)
 
     # The state before is part of the first step: a h + b there, and b elsewhere.
     begun = plus(times(trees.map(lambda x: x[:, first], a), initial), trees.map(lambda x: x[:, first], b))
@@ -67,7 +83,8 @@ class LinearCell(Cell):
     """A cell whose step is linear in its state: `h' = a h + b`, `y = read(h', x)`, with a and b from x.
 
     Subclasses write `coefficients(x) → (a, b)` and `read(h, x)`, for x `[…, in]` with any axes in front, and
-    `initial_state`. `nn.LinearRecurrent(cell)` runs all steps in parallel, `nn.Recurrent(cell)` one after the other.
+    `initial_state`. `nn.LinearRecurrent(cell)` computes a, b and y for all steps at once, `nn.Recurrent(cell)` step by
+    step.
     """
 
     step_axes = 2
@@ -88,13 +105,15 @@ class LinearCell(Cell):
 
 
 class LinearRecurrent(Module):
-    """A `LinearCell` over x `[batch, time, in]`, all steps in parallel: O(log time) rounds instead of `time` steps.
+    """A `LinearCell` over x `[batch, time, in]`: a, b and y are computed for all steps at once, and h from them.
 
     Args:
         cell: an `nn.LinearCell`.
         return_sequences, return_state, go_backwards: as in `nn.Recurrent`.
+        parallel: h in O(log time) rounds instead of step by step, see `nn.recurrent.linear_recurrence`; the number of
+            steps must be known then. On CPUs step by step was faster wherever it was measured.
 
-    Call: `layer(x, initial_state=None, mask=None, lengths=None)`, as `nn.Recurrent`. The number of steps must be known.
+    Call: `layer(x, initial_state=None, mask=None, lengths=None)`, as `nn.Recurrent`.
 
     >>> layer = td.nn.LinearRecurrent(td.nn.MinGRUCell(4), return_sequences=True)
     >>> layer(td.ones((2, 100, 3)), lengths=td.asarray([100, 7])).shape
@@ -107,8 +126,9 @@ class LinearRecurrent(Module):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        parallel: bool = False,
     ) -> None:
-        self.cell = cell
+        self.cell, self.parallel = cell, parallel
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
 
     def build(self, x: Spec) -> None:  # type: ignore[override]  # one input
@@ -129,7 +149,7 @@ class LinearRecurrent(Module):
             b = trees.map(lambda b: _where(real, b, 0.0), b)
         if initial_state is None:
             initial_state = self.cell.initial_state(x.shape[0], trees.leaves(b)[0].dtype)
-        h = linear_recurrence(a, b, initial_state, reverse=self.go_backwards)
+        h = linear_recurrence(a, b, initial_state, reverse=self.go_backwards, parallel=self.parallel)
         last = 0 if self.go_backwards else -1
         state = trees.map(lambda h: h[:, last], h)
         if not self.return_sequences:
@@ -232,14 +252,14 @@ class S4DCell(LinearCell):
 
         h'[n] = exp(Δ A[n]) h[n] + (exp(Δ A[n]) - 1) / A[n] x,   y = 2 Re(Σ_n C[n] h'[n]) + D x
 
-    with A[n] = -exp(log_decay[n]) + i frequency[n], complex, for each feature by itself; Δ = exp(log_step). It begins with
-    A[n] = -1/2 + iπn. State: (real, imaginary) `[batch, features, order]`; y has as many features as x.
+    with A[n] = -exp(log_decay[n]) + i frequency[n], complex, for each feature by itself; Δ = exp(log_step). It begins
+    with A[n] = -1/2 + iπn. State: (real, imaginary) `[batch, features, order]`; y has as many features as x.
 
     Args:
         order: oscillations per feature: half the N of the paper, which counts conjugates.
         step_range: Δ begins between these, log-uniform, in steps: the time scales that it can see.
 
-    Source: Gu, Gupta, Goel, Ré, On the parameterization and initialization of diagonal state space models, NeurIPS 2022.
+    Source: Gu, Gupta, Goel, Ré, On the parameterization and initialization of diagonal state space models (2022).
 
     >>> td.nn.LinearRecurrent(td.nn.S4DCell(8), return_sequences=True)(td.ones((2, 50, 3))).shape
     (2, 50, 3)
@@ -341,14 +361,14 @@ class SelectiveCell(LinearCell):
     def build(self, *inputs: Spec) -> None:
         features, n, dtype = inputs[-1].shape[-1], self.order, self.dtype
         init = initializers.get("glorot_uniform")
-        rank = self.rank or max(1, -(-int(features) // 16))  # type: ignore[arg-type]
+        rank = self.rank or max(1, -(-int(features) // 16))
         self.projection = initializers.parameter(init, (features, 2 * n), dtype)
         self.step_down = initializers.parameter(init, (features, rank), dtype)
         self.step_up = initializers.parameter(init, (rank, features), dtype)
         # Δ begins between 0.001 and 0.1: softplus⁻¹ of numbers spread over that, log-uniformly.
-        steps = np.exp(np.linspace(np.log(1e-3), np.log(1e-1), int(features)))  # type: ignore[arg-type]
+        steps = np.exp(np.linspace(np.log(1e-3), np.log(1e-1), int(features)))
         self.step_bias = Parameter(xp.asarray(np.log(np.expm1(steps))).astype(dtype))
-        decay = np.tile(np.log(np.arange(1, n + 1)), (int(features), 1))  # type: ignore[arg-type]
+        decay = np.tile(np.log(np.arange(1, n + 1)), (int(features), 1))
         self.log_decay = Parameter(xp.asarray(decay).astype(dtype))
         self.skip = Parameter(xp.ones((features,), dtype=dtype))
 

@@ -1,4 +1,4 @@
-"""How a recurrence goes through its steps: written out, or in blocks, of which those without real steps are left out."""
+"""How a recurrence goes through its steps: written out, or in blocks, of which some can be skipped."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class Metric(ABC):
             prediction, target: tensors or arrays, examples on axis 0.
             weights: `[n]`, or with the leading axes of the targets; one weight (or bool: counts or not) an example.
 
-        Every metric also takes `mask=` (bool, True for what counts) or `lengths=` (integers `[batch]`) for padded sequences
-        `[batch, time, …]`; a `td.data.Padded` as prediction or target brings its own.
+        Every metric also takes `mask=` (bool, True for what counts) or `lengths=` (integers `[batch]`) for padded
+        sequences `[batch, time, …]`; a `td.data.Padded` as prediction or target brings its own.
         """
 
     @abstractmethod

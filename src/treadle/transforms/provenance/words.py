@@ -17,11 +17,13 @@ PHASES = {
 }
 _ROOT = "The slope of a root, a norm or a power below 1 is infinite at 0: add a small number under the root"
 HINTS = {
-    "log": "log of 0 is -inf and of a negative number NaN: keep the argument above 0, as in td.log(td.maximum(x, 1e-7))",
+    "log": "log of 0 is -inf and of a negative number NaN: keep the argument above 0, as in "
+    "td.log(td.maximum(x, 1e-7))",
     "log1p": "log1p of -1 is -inf and below it NaN: keep the argument above -1",
     "sqrt": "sqrt of a negative number is NaN: keep the argument at 0 or above",
     "rsqrt": "1/sqrt of 0 is infinite: add a small number under the root, as in td.rsqrt(variance + 1e-5)",
-    "div": "a division by 0, or so small a number that the result is beyond the dtype: add a small number to the divisor",
+    "div": "a division by 0, or by so small a number that the result is beyond the dtype: add a small number to the "
+    "divisor",
     "masked_div": "a division by 0: add a small number to the divisor",
     "exp": "exp is infinite beyond 88.7 in float32 (and bfloat16): subtract the maximum first, or use td.softmax, "
     "td.logsumexp or a loss that takes logits",
@@ -108,8 +110,8 @@ def hint(origin: Origin) -> str:
         )
     if origin.chose is not None:
         words += (
-            f". The `where` at {origin.chose.source} chose it: its condition is true there. To guard the branch, give it "
-            "a harmless argument where it is not wanted: td.where(ok, f(td.where(ok, x, 1.0)), 0.0)"
+            f". The `where` at {origin.chose.source} chose it: its condition is true there. To guard the branch, give "
+            "it a harmless argument where it is not wanted: td.where(ok, f(td.where(ok, x, 1.0)), 0.0)"
         )
     return words[0].upper() + words[1:]
 
