@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from treadle.debug.stepper import running
+from typing import Any, TextIO
 
 
 class DebugModule(ModuleType):
     """`td.debug(f)` opens the step debugger on a function; the package's names are its attributes as ever."""
-
-    if TYPE_CHECKING:
-        DebuggerQuit = running.DebuggerQuit
-        load = staticmethod(running.load)
-        stepping = staticmethod(running.stepping)
 
     def __call__(
         self,
