@@ -124,7 +124,8 @@ def test_a_wide_beam_finds_the_best_of_all(penalty: float) -> None:
         assert np.isneginf(found.scores[k, len(scored) :].numpy()).all()
 
 
-def test_a_beam_of_one_is_greedy_and_constants_and_scalars_go_along() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_a_beam_of_one_is_greedy_unless_an_earlier_end_is_likelier(seed: int) -> None:
     walk = Walk(5, seed=1)
 
     def step(state: Any, token: td.Tensor, bias: td.Tensor) -> Any:
@@ -133,13 +134,16 @@ def test_a_beam_of_one_is_greedy_and_constants_and_scalars_go_along() -> None:
         return (before, position + 1), logits + bias - 0.1 * position * td.asarray([1.0, 0, 0, 0, 0], dtype=td.float64)
 
     start = td.asarray([1, 2, 3], dtype=td.int32)
-    bias = td.asarray(RNG.standard_normal((3, 5)))
+    bias = td.asarray(np.random.default_rng(seed).standard_normal((3, 5)))
     state = (start, td.asarray(0, dtype=td.float64))
     one = decoding.beam_search(step, state, start, beams=1, max_steps=7, end=0, constants={"bias": bias})
     other = decoding.greedy(step, state, start, max_steps=7, end=0, constants={"bias": bias})
-    np.testing.assert_array_equal(one.tokens[:, 0].numpy(), other.tokens.numpy())
-    np.testing.assert_array_equal(one.lengths[:, 0].numpy(), other.lengths.numpy())
-    np.testing.assert_allclose(one.scores[:, 0].numpy(), other.log_probability.numpy(), rtol=1e-9)
+    same = one.lengths[:, 0].numpy() == other.lengths.numpy()
+    np.testing.assert_array_equal(one.tokens[:, 0].numpy()[same], other.tokens.numpy()[same])
+    np.testing.assert_allclose(one.scores[:, 0].numpy()[same], other.log_probability.numpy()[same], rtol=1e-9)
+    assert (one.lengths[:, 0].numpy()[~same] < other.lengths.numpy()[~same]).all()
+    assert (one.scores[:, 0].numpy()[~same] > other.log_probability.numpy()[~same]).all()
+    assert same.any()
     four = decoding.beam_search(step, state, start, beams=4, max_steps=7, end=0, constants={"bias": bias})
     assert (four.scores[:, 0].numpy() >= one.scores[:, 0].numpy() - 1e-12).all()
 

@@ -148,3 +148,26 @@ def test_a_compiled_function_called_by_python_inside_a_compiled_function():
 def test_batches_of_loops():
     agree(td.vmap(root), X)
     agree(td.vmap(lambda v: td.cond(td.sum(v) > 0, lambda v: td.cumulative_sum(v), lambda v: v, v)), X)
+
+
+def test_two_updates_of_the_same_array_begin_with_copies_of_their_own():
+    def f(x, rows):
+        base = x * 2.0
+        return base.at[rows].set(0.0), base.at[rows].add(1.0), base.at[rows].set(5.0)
+
+    x, rows = td.asarray(np.arange(24.0).reshape(6, 4)), td.asarray(np.array([0, 3]))
+    for made, expected in zip(td.compile(f)(x, rows), f(x, rows), strict=True):
+        np.testing.assert_array_equal(np.asarray(made), np.asarray(expected))
+
+
+def test_an_update_of_a_constant_in_a_loop_begins_anew_each_turn():
+    def f(base, places):
+        def body(total, i):
+            changed = base.at[i].add(1.0)
+            return total + changed.sum(axis=0), changed * 1.0
+
+        return td.scan(body, td.zeros(4, dtype=td.float64), places)
+
+    base, places = td.asarray(np.zeros((6, 4))), td.asarray(np.array([[0], [3], [0], [2]]))
+    for made, expected in zip(td.compile(f)(base, places), f(base, places), strict=True):
+        np.testing.assert_array_equal(np.asarray(made), np.asarray(expected))

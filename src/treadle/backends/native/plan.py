@@ -364,8 +364,9 @@ class _Planner:
                 continue
             self.clock += 1
             copy = None
-            if w.labels in COPIES:
-                *sources, target = w.buffers
+            *sources, target = w.buffers
+            copies = w.labels in COPIES and fusion.owner(target) is None  # not one that a step goes on to write into
+            if copies:
                 copy = (w.text, tuple(fusion.owner(b) or own[b] for b in sources))
                 if copy in self.copies:  # a convolution and its gradient read the same padded input
                     own[target] = self.copies[copy]
@@ -382,7 +383,7 @@ class _Planner:
             if copy is not None:
                 self.copies[copy] = where[-1]
             launch = Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w)
-            if self.fixed and w.labels in COPIES and all(place in self.fixed[-1] for place in where[:-1]):
+            if self.fixed and copies and all(place in self.fixed[-1] for place in where[:-1]):
                 self.before[-1].append(launch)
                 self.fixed[-1].add(where[-1])
             else:
