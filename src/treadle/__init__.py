@@ -30,8 +30,8 @@ if _typing.TYPE_CHECKING:
     from treadle.debug._namespace import DebugModule as _DebugModule
     from treadle.nn import losses
     from treadle.train import evaluate, load, predict, save
-    from treadle.train.doctor import doctor
-    from treadle.train.fit import fit
+    from treadle.train.fitting import fit
+    from treadle.train.health import doctor
 
     debug: _DebugModule  # a module that can be called
 else:

@@ -185,9 +185,8 @@ def inputs(loss: Loss, size: float, dtype: str = "float64") -> tuple[Array, Arra
 
 
 def test_every_loss_is_in_the_list() -> None:
-    assert {loss.function.__name__ for loss in LOSSES.values() if not isinstance(loss.function, partial)} == set(
-        losses.__all__
-    )
+    listed = {loss.function.__name__ for loss in LOSSES.values() if not isinstance(loss.function, partial)}
+    assert listed | {"ctc"} == set(losses.__all__)  # ctc, whose target has a length of its own: test_decoding.py
 
 
 # values

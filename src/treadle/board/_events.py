@@ -16,6 +16,14 @@ FLUSH_SECONDS = 2
 QUEUE = 1000  # events that wait for the disk before a call does
 
 
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Files are read in the order of their names, which begin with the second: not in the second of another file."""
+    names = [p.name.split(".") for p in folder.glob("events.out.tfevents.*")]
+    newest = max((int(n[3]) for n in names if len(n) > 3 and n[3].isdigit()), default=0)
+    while 0 <= newest - int(time.time()) <= 1:
+        time.sleep(0.02)
+
+
 class EventFile:
     """One event file in a folder, of a name that no other writer has. A thread of tensorboard's writes it.
 
@@ -23,9 +31,11 @@ class EventFile:
     last perhaps cut short, which readers pass over.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, after_others: bool = False) -> None:
         self.folder = folder
         try:
+            if after_others:
+                _wait_for_a_later_name(folder)
             self._writer = tensorboard("summary.writer.event_file_writer").EventFileWriter(
                 os.fspath(folder),
                 max_queue_size=QUEUE,

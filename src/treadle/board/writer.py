@@ -44,7 +44,7 @@ class Writer:
 
     def __init__(self, folder: str | PathLike[str], *, resume_at: int | None = None) -> None:
         self.folder = Path(folder)
-        self._file = EventFile(self.folder)
+        self._file = EventFile(self.folder, after_others=resume_at is not None)
         if resume_at is not None:
             # Readers take the first of these for the beginning of the run, and act on the second.
             for _ in range(2):

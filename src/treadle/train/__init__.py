@@ -13,9 +13,9 @@ from treadle.train.callbacks import (
 )
 from treadle.train.checkpoints import Checkpoint
 from treadle.train.csv_log import CSVLog
-from treadle.train.doctor import Diagnosis, Finding, doctor
 from treadle.train.evaluation import evaluate, predict
-from treadle.train.fit import fit
+from treadle.train.fitting import fit
+from treadle.train.health import Diagnosis, Finding, doctor
 from treadle.train.history import History
 from treadle.train.load_report import LoadReport
 from treadle.train.saving import load, save
