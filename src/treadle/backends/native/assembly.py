@@ -197,6 +197,22 @@ class Function:
     def store(self, value: Value, pointer: Value, align: int = 1) -> None:
         self.do(f"store {value}, {pointer}, align {align}")
 
+    def masked_load(self, kind: str, pointer: Value, mask: Value, align: int) -> Value:
+        """A vector, of which only the lanes of the mask are read; the others are 0."""
+        zero = self.splat(constant(0, kind), mask.lanes)
+        name = f"llvm.masked.load.{suffix(kind, mask.lanes)}.p0"
+        return self.call(name, kind, mask.lanes, pointer, integer(align, "i32"), mask, zero)
+
+    def masked_store(self, value: Value, pointer: Value, mask: Value, align: int) -> None:
+        """Store only the lanes of the mask."""
+        name = f"llvm.masked.store.{suffix(value.kind, value.lanes)}.p0"
+        self.perform(name, value, pointer, integer(align, "i32"), mask)
+
+    def perform(self, name: str, *args: Value) -> None:
+        """A call of an intrinsic that returns nothing, declared on the way."""
+        self.declared[f"declare void @{name}({', '.join(a.type for a in args)})"] = None
+        self.do(f"call void @{name}({', '.join(map(str, args))})")
+
     # control
 
     def branch(self, target: Block) -> None:

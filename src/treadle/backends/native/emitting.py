@@ -415,18 +415,13 @@ class _Writer:
             pointer = f.pointer(self.pointers[buffer], self._affine(expr.offset, scalar=True), memory)
             if mask is None:
                 return self._from_memory(f.load(memory, pointer, lanes.count, align), buffer.dtype)
-            return self._from_memory(self._masked_load(memory, pointer, mask, lanes.count, align), buffer.dtype)
+            return self._from_memory(f.masked_load(memory, pointer, mask, align), buffer.dtype)
         pointers = f.pointer(self.pointers[buffer], f.splat(self.index(expr.offset), lanes.count), memory)
         everywhere = mask or Value("splat (i1 true)", "i1", lanes.count)
         name = f"llvm.masked.gather.{suffix(memory, lanes.count)}.v{lanes.count}p0"
         zero = f.splat(constant(0, memory), lanes.count)
         got = f.call(name, memory, lanes.count, pointers, integer(align, "i32"), everywhere, zero)
         return self._from_memory(got, buffer.dtype)
-
-    def _masked_load(self, memory: str, pointer: Value, mask: Value, count: int, align: int) -> Value:
-        name = f"llvm.masked.load.{suffix(memory, count)}.p0"
-        zero = self.f.splat(constant(0, memory), count)
-        return self.f.call(name, memory, count, pointer, integer(align, "i32"), mask, zero)
 
     def _from_memory(self, x: Value, dtype: DType) -> Value:
         if dtype.is_bool:
@@ -455,15 +450,12 @@ class _Writer:
             if lanes.mask is None:
                 f.store(value, pointer, align)
                 return
-            name = f"llvm.masked.store.{suffix(memory, lanes.count)}.p0"
-            operands = (value, pointer, integer(align, "i32"), lanes.mask)
-        else:
-            pointers = f.pointer(self.pointers[w.buffer], f.splat(self.index(w.offset), lanes.count), memory)
-            name = f"llvm.masked.scatter.{suffix(memory, lanes.count)}.v{lanes.count}p0"
-            everywhere = lanes.mask or Value("splat (i1 true)", "i1", lanes.count)
-            operands = (value, pointers, integer(align, "i32"), everywhere)
-        f.declared[f"declare void @{name}({', '.join(o.type for o in operands)})"] = None
-        f.do(f"call void @{name}({', '.join(map(str, operands))})")
+            f.masked_store(value, pointer, lanes.mask, align)
+            return
+        pointers = f.pointer(self.pointers[w.buffer], f.splat(self.index(w.offset), lanes.count), memory)
+        name = f"llvm.masked.scatter.{suffix(memory, lanes.count)}.v{lanes.count}p0"
+        everywhere = lanes.mask or Value("splat (i1 true)", "i1", lanes.count)
+        f.perform(name, value, pointers, integer(align, "i32"), everywhere)
 
     # reductions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from treadle.backends.native.assembly import Function, Loop, Value, constant, integer, llvm_type, suffix
+from treadle.backends.native.assembly import Function, Loop, Value, constant, integer, llvm_type
 from treadle.backends.native.contraction import Schedule
 from treadle.backends.native.emitting import PARAMETERS
 from treadle.backends.native.products import Axis
@@ -190,28 +190,19 @@ class _Writer:
         return Value(f"<{bits}>", "i1", self.s.lanes)
 
     def _load(self, place: Value, mask: Value | None) -> Value:
-        f, lanes = self.f, self.s.lanes
         if mask is None:
-            return f.load(self.kind, place, lanes, self.align)
-        zero = f.splat(constant(0.0, self.kind), lanes)
-        name = f"llvm.masked.load.{suffix(self.kind, lanes)}.p0"
-        return f.call(name, self.kind, lanes, place, integer(self.align, "i32"), mask, zero)
+            return self.f.load(self.kind, place, self.s.lanes, self.align)
+        return self.f.masked_load(self.kind, place, mask, self.align)
 
     def _fetch(self, place: Value, write: bool = False) -> None:
         """Ask for what is read or written some time later; beyond the end of memory that is no fault."""
-        f = self.f
-        f.declared["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
-        f.do(f"call void @llvm.prefetch.p0({place}, i32 {int(write)}, i32 3, i32 1)")
+        self.f.perform("llvm.prefetch.p0", place, integer(write, "i32"), integer(3, "i32"), integer(1, "i32"))
 
     def _store(self, value: Value, place: Value, mask: Value | None) -> None:
-        f, lanes = self.f, self.s.lanes
         if mask is None:
-            f.store(value, place, self.align)
-            return
-        operands = (value, place, integer(self.align, "i32"), mask)
-        name = f"llvm.masked.store.{suffix(self.kind, lanes)}.p0"
-        f.declared[f"declare void @{name}({', '.join(o.type for o in operands)})"] = None
-        f.do(f"call void @{name}({', '.join(map(str, operands))})")
+            self.f.store(value, place, self.align)
+        else:
+            self.f.masked_store(value, place, mask, self.align)
 
 
 def replace_out(axis: Axis) -> Axis:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from treadle.backends.native.assembly import Function, Value, constant, integer, llvm_type, suffix
+from treadle.backends.native.assembly import Function, Value, constant, integer, llvm_type
 from treadle.backends.native.expressions import Buffer, Condition, Load
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import CHUNK, WORTH_SHARING, LoopKernel
@@ -179,22 +179,15 @@ class _Writer:
         return self.f.compare("icmp ule", value, integer(condition.high - condition.low))
 
     def _load(self, place: Value, mask: Value | None) -> Value:
-        f, size = self.f, self.t.size
         if mask is None:
-            return f.load(self.kind, place, size, self.align)
-        name = f"llvm.masked.load.{suffix(self.kind, size)}.p0"
-        zero = f.splat(constant(0, self.kind), size)
-        return f.call(name, self.kind, size, place, integer(self.align, "i32"), mask, zero)
+            return self.f.load(self.kind, place, self.t.size, self.align)
+        return self.f.masked_load(self.kind, place, mask, self.align)
 
     def _store(self, row: Value, place: Value, mask: Value | None) -> None:
-        f = self.f
         if mask is None:
-            f.store(row, place, self.align)
-            return
-        operands = (row, place, integer(self.align, "i32"), mask)
-        name = f"llvm.masked.store.{suffix(self.kind, self.t.size)}.p0"
-        f.declared[f"declare void @{name}({', '.join(o.type for o in operands)})"] = None
-        f.do(f"call void @{name}({', '.join(map(str, operands))})")
+            self.f.store(row, place, self.align)
+        else:
+            self.f.masked_store(row, place, mask, self.align)
 
 
 def transposed(f: Function, rows: Sequence[Value]) -> list[Value]:
