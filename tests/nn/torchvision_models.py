@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch")  # doctests are looked for in this file too, where PyTorch need not be
+nn = torch.nn
 
 
 def randomise(model: nn.Module) -> nn.Module:
