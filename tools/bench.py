@@ -27,7 +27,7 @@ Runs = dict[str, dict[str, list[dict[str, Any]]]]
 
 HEAD = """# Results
 
-Made by `make bench`: one interleaved run of every toolkit on the same inputs and first weights, {rounds} rounds,
+Made by `make bench`: one interleaved run of every toolkit on the same inputs and first weights, {rounds},
 {threads} threads; medians of the rounds' medians. {cpu}; {date}.
 Machines differ and are shared: read ratios, and only within one run.
 
@@ -94,7 +94,13 @@ def page(report: dict[str, Any], runs: Runs, counted: dict[str, int], rounds: in
     ratios = {w: _ratio(row, others) for w, row in step.items()}
     models = [r for w, r in ratios.items() if r and not w.startswith("matmul")]
     mean = exp(sum(map(log, models)) / len(models)) if models else float("nan")
-    head = HEAD.format(rounds=rounds, threads=report["threads"], cpu=report["cpu"], date=report["date"], peak=peak)
+    head = HEAD.format(
+        rounds="one round" if rounds == 1 else f"{rounds} rounds",
+        threads=report["threads"],
+        cpu=report["cpu"],
+        date=report["date"],
+        peak=peak,
+    )
     parts = [head, f"Geometric mean over the workloads without the bare products: **{mean:.2f}**.\n"]
     rows = []
     for w, row in step.items():

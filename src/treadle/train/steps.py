@@ -85,7 +85,8 @@ def as_precision(precision: Any) -> str:
     """
     if precision not in PRECISIONS:
         close = f"mixed_{precision}" if f"mixed_{precision}" in PRECISIONS else precision
-        raise ArgumentError(f"there is no precision={precision!r}. {suggestion(str(close), PRECISIONS)}")
+        known = [name for name in PRECISIONS if name != "mixed_float16"]  # that one is refused, with the reason
+        raise ArgumentError(f"there is no precision={precision!r}. {suggestion(str(close), known)}")
     try:
         check_precision(PRECISIONS[precision])
     except ArgumentError as e:
