@@ -22,7 +22,8 @@ from treadle.backends.native.packing import is_rather_turned, packed, turned
 from treadle.backends.native.products import Axis, Product, joined
 from treadle.backends.native.target import Target, host
 
-SUMMED = 512  # indices that are summed in one go
+SUMMED = 512  # indices that are summed in one go, where y's panel comes from the second cache
+NEAR = 256  # of them that a panel in three quarters of the first cache must have for it to be kept there instead
 STREAMS = 8  # the same for a matrix and a vector: rows that are read side by side, from end to end
 PAGE = 4096  # bytes
 PAGES = 64  # that a block of sums may read from
@@ -140,6 +141,7 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     height, vectors = _tile_size(tile.extent, -(-lane.extent // lanes), target)
     rows = prod(a.extent for a in product.rows)
     columns = prod(a.extent for a in product.columns)
+    panel_bytes = vectors * lanes * itemsize
     packs = []
     far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
     padded = lane.y != 1 or far or (rows >= MANY and lane.extent > lanes)
@@ -150,14 +152,14 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
         product, pack, lane, panel_step = packed(product, lane, vectors * lanes)
         packs.append(pack)
     scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
-    clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 8 and columns >= 8 * vectors * lanes
+    clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 6 and columns >= 8 * vectors * lanes
     if tile in product.rows and (scattered or clashing) and rows > height:
         other, pack, tile, tile_step = packed(product.swapped, _swapped(tile), height)
         product = other.swapped
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
-    outer, inner = _split_sums(joined(product.sums), SUMMED if product.rows else STREAMS)
+    outer, inner = _split_sums(joined(product.sums), _summed(panel_bytes, target) if product.rows else STREAMS)
     others = (
         *product.batch,
         *(a for a in product.rows if a is not tile),
@@ -219,6 +221,16 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
         total = table.op("add", total, table.add(Load(buffer, ix.of(place) + k * size, ())), dtype=buffer.dtype)
     write = Write(product.out, ix.of(place), total)
     return made, (LoopKernel((), (place,), (write,), ("sum of parts",)),)
+
+
+def _summed(width: int, target: Target) -> int:
+    """How many indices are summed in one go; a panel of y is so many times `width` bytes.
+
+    Every tile reads the panel again. Narrow ones had better stay in the first cache; a wide one of so few indices would
+    have the output read and written too often, and comes from the second.
+    """
+    near = target.l1 * 3 // 4 // width
+    return near if near >= NEAR else SUMMED
 
 
 def _swapped(axis: Axis) -> Axis:
