@@ -35,7 +35,9 @@ CLASHING = 4096  # rows of x so many bytes apart compete for the same few lines 
 TASKS = 32  # pieces of a large product, for threads to share
 FETCHED = 4  # elements of a farther cache that arrive in a cycle
 READ = 30  # operations that take as long as reading an element, where each is used once
-ROW, VECTOR = 0.16, 0.1  # cycles that an element of x and a vector of y cost beyond their multiply-adds, as measured
+# Cycles that an element of x and a vector of y cost beyond their multiply-adds, as measured with 16 and 32 registers.
+ROW = {16: 0.05, 32: 0.16}
+VECTOR = {16: 0.05, 32: 0.1}
 SMALL = 2_000_000  # operations below which there is only one piece
 
 
@@ -272,11 +274,13 @@ def _tiled(product: Product) -> Axis:
 def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
     """Rows and vectors of a tile such that the least time is lost to loads, latency and incomplete tiles."""
 
+    row, vector = ROW[target.registers], VECTOR[target.registers]
+
     def time(height: int, wide: int) -> float:
         def one(h: int, w: int) -> float:
             # cycles: multiply-adds, and what each operand adds to them; loads; the latency of a sum;
             # bringing y's vectors from the second level of the cache
-            return max(h * w / 2 + ROW * h + VECTOR * w, (h + w) / 2, 4.0, 1.7 * w)
+            return max(h * w / 2 + row * h + vector * w, (h + w) / 2, 4.0, 1.7 * w)
 
         whole_rows, rest_rows = divmod(rows, height)
         whole, rest = divmod(vectors, wide)
