@@ -12,6 +12,7 @@ from treadle.backends.native.explain import Explanation, Kernel
 from treadle.backends.native.explain import code as code_of_plan
 from treadle.backends.native.explain import explain as explain_plan
 from treadle.backends.native.guards import INDEX, guard
+from treadle.backends.native.ordering import ORDERINGS
 from treadle.backends.native.plan import CONTROL, plan
 from treadle.backends.native.profile import measure
 from treadle.backends.native.run import Executable
@@ -134,7 +135,7 @@ def profile(executable: Any, inputs: Sequence[Array], repeat: int) -> tuple[list
 
 def left_to_reference() -> list[str]:
     """Names of the primitives that a compiled function computes with their references, in Python."""
-    other = {"constant", "linear_call", "check", "probe", *CONTROL, *INLINED, *EXPANDED, *SEQUENTIAL}
+    other = {"constant", "linear_call", "check", "probe", *CONTROL, *INLINED, *EXPANDED, *SEQUENTIAL, *ORDERINGS}
     return [p.name for p in all_primitives() if p.name not in supported() | other]
 
 

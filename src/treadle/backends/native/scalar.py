@@ -347,6 +347,25 @@ def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, A
     return f.intrinsic("smax", f.intrinsic("smin", wide, integer(last)), integer(0))
 
 
+@_writes("order_key")
+def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, Any]) -> Value:
+    """An integer that is ordered like x: either zero the same, NaN the greatest in both directions."""
+    (x,), kind = v, f"i{out.bits}"
+    least, greatest = integer(-(1 << (out.bits - 1)), kind), integer((1 << (out.bits - 1)) - 1, kind)
+    if _is_float(dtype):
+        zero = _like(x, 0)
+        bits = f.convert("bitcast", f.select(f.compare("fcmp oeq", x, zero), zero, x), kind)
+        sign = f.binary("ashr", bits, integer(out.bits - 1, kind))
+        key = f.binary("xor", bits, f.binary("and", sign, greatest))  # negative numbers: the larger, the less
+    elif x.kind == kind:
+        key = x if _is_signed(dtype) else f.binary("xor", x, least)
+    else:
+        key = f.convert("sext" if _is_signed(dtype) else "zext", x, kind)
+    if params["descending"]:
+        key = f.binary("xor", key, integer(-1, kind))
+    return f.select(f.compare("fcmp uno", x, x), greatest, key) if _is_float(dtype) else key
+
+
 @_writes("index_inside")
 def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, Any]) -> Value:
     wide = _unlimited(f, v[0], dtype)

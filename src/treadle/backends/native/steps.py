@@ -17,6 +17,7 @@ from treadle.backends.native.kernels import LoopKernel
 from treadle.backends.native.lowering import RULES
 from treadle.backends.native.mathematics import NAMES
 from treadle.backends.native.micro import write_product
+from treadle.backends.native.ordering import ORDERINGS, RowSort, order_kernels, write_row_sort
 from treadle.backends.native.products import describe
 from treadle.backends.native.scalar import WRITERS
 from treadle.backends.native.schedule import loop_kernel
@@ -142,6 +143,10 @@ def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[
     """
     node = step.node
     assert node is not None
+    if node.primitive.name in ORDERINGS:
+        return [
+            sort_work(k, node) if isinstance(k, RowSort) else loop_work(k, (node,)) for k in order_kernels(fusion, node)
+        ]
     if not is_product(node):
         kernels = sequential_kernels(fusion, node)
         return None if kernels is None else [loop_work(k, (node,)) for k in kernels]
@@ -173,3 +178,11 @@ def product_work(s: Schedule, node: Node) -> Work:
         p.operations,
         (node,),
     )
+
+
+def sort_work(s: RowSort, node: Node) -> Work:
+    """The kernel that sorts rows."""
+    text = canonical(str(s))
+    name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    buffers = (s.keys, s.scratch, s.order)
+    return Work(text, lambda: write_row_sort(s, name), buffers, s.tasks, 1, ("sort",), s.operations, (node,))
