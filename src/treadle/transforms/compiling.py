@@ -168,6 +168,10 @@ class Compiled:
 
         return with_rebuild(attempt, self.function, args, kwargs)
 
+    def around(self, function: Callable[..., Any]) -> Compiled:
+        """Another function, such as one that calls this one's, compiled as this one is."""
+        return Compiled(function, self.dynamic, self.backend, self.name, self.nan_check, closes_over=self.closes_over)
+
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph that a call with these arguments runs."""
 

@@ -84,7 +84,8 @@ def hint(origin: Origin) -> str:
     node = origin.node
     assert node is not None
     turned = origin.turned
-    if turned is not None and turned.primitive.name in ("mul", "masked_mul", "contract"):
+    slope = node.source.phase in ("derivative", "backward") and node.primitive.name in _SLOPES
+    if not slope and turned is not None and turned.primitive.name in ("mul", "masked_mul", "contract"):
         return (
             "A product with a mask does not take an infinite value out: 0 · inf is NaN. "
             "Choose instead: td.where(mask, x, 0.0)"
@@ -96,7 +97,7 @@ def hint(origin: Origin) -> str:
         return (
             "The largest bfloat16 is 3.39e38: the numbers had grown long before; lower the learning rate or scale down"
         )
-    if node.source.phase in ("derivative", "backward") and node.primitive.name in _SLOPES:
+    if slope:
         guarded = f" The `where` at {origin.chose.source} comes too late for it:" if origin.chose is not None else ""
         return (
             f"{_ROOT}, as in td.sqrt(x + 1e-12).{guarded} To leave an element out, choose before and after: "
