@@ -130,6 +130,42 @@ def test_overflow_in_half_precision(dtype, large, limit):
     assert f"The largest {dtype.name} is {limit}" in words
 
 
+def test_a_mask_that_does_not_take_nan_out():
+    def f(x, mask):
+        y = td.sqrt(x)  # bug: nan mask
+        return (y * mask).sum()  # bug: product
+
+    words = caught(f, td.asarray([-1.0, 4.0]), td.asarray([0.0, 1.0]))
+    assert words.startswith(f"in {line_of('nan mask')}: NaN in the forward pass: `sqrt` made it")
+    assert (
+        "A product with a mask does not take NaN out: 0 · NaN is NaN. Choose instead: td.where(mask, x, 0.0)" in words
+    )
+    assert words.endswith(f"(the product is at {line_of('product')})")
+    assert "A product with a mask" not in caught(f, td.asarray([-1.0, 4.0]), td.asarray([1.0, 1.0]))
+
+
+def piles() -> np.ndarray:
+    """Numbers whose sum is 0, of which a float32 sum by stride overflows; the reference sums in float64."""
+    x = np.zeros(1 << 16, np.float32)
+    x[::16], x[1::16] = 1e38, -1e38
+    return x
+
+
+def test_rounding_that_decides():
+    def f(x):
+        return td.sum(x * 1.0)  # bug: rounding
+
+    def loop(x):
+        return td.scan(lambda h, k: (h + td.sum(x * k), None), td.asarray(0.0), td.ones(3))[0]  # bug: in a loop
+
+    for function, what, mark in ((f, "sum", "rounding"), (loop, "scan", "in a loop")):
+        words = caught(function, piles())
+        assert words.startswith(f"in {line_of(mark)}: ")
+        assert f"in the forward pass: `{what}` made it of finite numbers" in words
+        assert words.endswith("NumPy's run of the same inputs stays finite, barely; the compiled one does not")
+    assert "a constant of the program's" in caught(lambda x: x.sum() - td.inf, piles())
+
+
 def caught_nothing(function, *args) -> bool:
     td.compile(function, nan_check=True)(*args)
     return True

@@ -26,7 +26,7 @@ from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
 from treadle.transforms.names import Place, names_of
-from treadle.transforms.provenance import FiniteGuard, error_of, with_finite_flag
+from treadle.transforms.provenance import FiniteGuard, error_of
 from treadle.transforms.rewiring import rewired
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
@@ -277,7 +277,7 @@ class Compiled:
         """Run a graph made of a traced version's, on this function's backend."""
         executable = graph.derived.get("fetching")
         if executable is None:
-            executable = graph.derived["fetching"] = get_backend(self.backend).prepare(simplify(graph))
+            executable = graph.derived["fetching"] = self._prepare(graph)
         values = executable([x.numpy() for x in inputs])
         return [Tensor(Spec(v.shape, s.dtype), v) for v, s in zip(values, graph.output_specs, strict=True)]
 
@@ -349,7 +349,7 @@ class Compiled:
             with self._lock:
                 entry, variables = self._entry(call)
             inputs = [x.numpy() for x in (*call.leaves, *variables, *entry.captured)]
-            return error_of(entry.graph, inputs, [])
+            return error_of(entry.graph, inputs, [], self._prepare)
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
@@ -427,12 +427,11 @@ class Compiled:
         closed = graph.close()
         self._notice_unrolled(closed)
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
-        prepare = get_backend(self.backend).prepare
-        if self.nan_check:
-            executable = FiniteGuard(closed, prepare(simplify(with_finite_flag(closed))))
-        else:
-            executable = prepare(simplify(closed))
+        executable = FiniteGuard(closed, self._prepare) if self.nan_check else self._prepare(closed)
         return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
+
+    def _prepare(self, graph: Graph) -> Any:
+        return get_backend(self.backend).prepare(simplify(graph))
 
     def _notice(self, call: Call) -> None:
         """Say in one line that an axis or a number changes again and again."""
