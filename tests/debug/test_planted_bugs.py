@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -223,9 +224,26 @@ def test_a_shuffled_axis():
     assert words.startswith(line_of("shuffled"))
 
 
+class Unused(td.nn.Module):
+    def __init__(self):
+        self.a = td.nn.Dense(4)
+        self.extra = td.nn.Parameter(td.ones(3))  # bug: unused
+        self.head = td.nn.Dense(2, input_size=4)  # bug: never called
+
+    def __call__(self, x):
+        _ = self.extra * 2.0  # read in vain
+        return self.a(x)
+
+
 def test_an_unused_parameter():
-    model = Model(lambda self, x: self.a(x), a=td.nn.Dense(4), extra=td.nn.Parameter(td.ones(3)))
-    assert found(model, "unused parameter").startswith("extra: the loss does not depend on it")
+    report = td.doctor(Unused(), rows(16, 6))
+    assert {f.kind for f in report.findings} == {"unused parameter"}, report
+    lines = {f.name: f.text.rpartition("(made at ")[2].rstrip(")") for f in report.findings}
+    head = line_of("never called")
+    assert lines == {"extra": line_of("unused"), "head.kernel": head, "head.bias": head}
+    assert report.findings[0].text.startswith("the loss does not depend on it")
+    cloned = td.doctor(copy.deepcopy(Unused()), rows(16, 6))  # the line of the copy, not one inside of Python's copy
+    assert all("(made at test_planted_bugs.py:" in f.text for f in cloned.findings), cloned
 
 
 def test_a_dead_relu():
@@ -241,12 +259,15 @@ def test_a_dead_relu():
 
 def test_a_stale_state():
     def call(self, x):
-        mean = 0.9 * self.mean + 0.1 * x.mean()  # forgets `self.mean = mean`
+        mean = 0.9 * self.mean + 0.1 * x.mean()  # bug: forgets `self.mean = mean`
         return self.dense(x - td.stop_gradient(mean) * 0.0)
 
-    model = Model(call, mean=td.nn.State(td.zeros(())), dense=td.nn.Dense(2))
+    model = Model(call, dense=td.nn.Dense(2))
+    model.mean = td.nn.State(td.zeros(()))  # bug: state
     report = td.doctor(model, rows(16, 6))
-    assert [f"{f.kind}: {f.name}" for f in report.findings if f.kind == "stale state"] == ["stale state: mean"]
+    assert [f"{f.kind}: {f.name}" for f in report.findings] == ["stale state: mean"]
+    read = line_of("forgets `self.mean = mean`")
+    assert f"(made at {line_of('state')}, read at {read})" in report.findings[0].text
 
 
 # what is healthy, and what else doctor sees
