@@ -245,7 +245,7 @@ class _Visit:
         return "?"
 
     def _gradients(self) -> dict[str, float]:
-        names, graph = fetched(self.opened.graph, self.opened.result, ["grad/**/out"], "td.doctor")
+        names, _, graph = fetched(self.opened.graph, self.opened.result, ["grad/**/out"], "td.doctor")
         values = self.opened.run(graph, self.opened.inputs)
         sizes = {
             n.removeprefix("grad/").removesuffix("/out"): float(np.linalg.norm(v.numpy().astype(np.float64)))

@@ -103,7 +103,8 @@ class Opened:
     def values(self, places: Sequence[Place]) -> list[Tensor]:
         """These values, from one run."""
         graph = rewired(self.graph, places, {})
-        return self.run(graph.with_outputs(graph.outputs[len(self.graph.outputs) :]).prune(), self.inputs)
+        first = len(self.graph.outputs)
+        return self.run(graph.with_outputs(graph.outputs[first : first + len(places)]).prune(), self.inputs)
 
 
 class Compiled:
@@ -205,11 +206,13 @@ class Compiled:
         (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/",
         `**` for any.
         "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
-        respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
-        `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
+        respect to that value. Values in the body of a scan come with the steps in front, those of a while_loop as they
+        were in its last turn. Those in a branch of a `td.cond` are there if it is taken; in a scan, they are NaN (0 if
+        integers) at the steps that do not take it.
 
         Raises:
-            ArgumentError: no value has such a name; the message has names that are near.
+            ArgumentError: no value has such a name (the message has names that are near); or it was not made, because
+                its branch was not taken, or its loop made no turn. A name with stars leaves out what was not made.
 
         >>> import treadle as td
         >>> def loss(w, x):
@@ -226,9 +229,9 @@ class Compiled:
         def attempt(call: Call) -> dict[str, Tensor]:
             with self._lock:
                 entry, variables = self._entry(call)
-                found, graph = fetched(entry.graph, entry.result, names, what)
-            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
-            return dict(zip(found, outs, strict=True))
+                made = fetched(entry.graph, entry.result, names, what)
+            outs = self._run_graph(made.graph, [*call.leaves, *variables, *entry.captured])
+            return made.found(outs, [names] if isinstance(names, str) else names, what)
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
@@ -237,7 +240,7 @@ class Compiled:
 
         Args:
             values: by name, as in `fetch`: a tensor of the value's shape and dtype, or a function of what the value
-                would have been. In the body of a scan it is replaced at each step.
+                would have been. In the body of a loop it is replaced at each step, in a branch when that is taken.
 
         Raises:
             ArgumentError: no value has such a name.
