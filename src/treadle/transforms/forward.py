@@ -49,6 +49,7 @@ def push_graph(
             ins,
             [tangent_of(x) for x in ins],
             known=None if values is None or any(v is None for v in known) else known,
+            called=numbers.get(node),
         )
         keep.extend(outs)
         moved.update((id(o), t) for o, t in zip(outs, made, strict=True) if not isinstance(t, Zero))
