@@ -22,14 +22,14 @@ def push_graph(
     primals: Sequence[Tensor],
     captured: Sequence[Tensor],
     tangents: Sequence[Tangent],
-    values: Mapping[Var, Any] | None = None,
+    values: Mapping[Var | Node, Any] | None = None,
 ) -> tuple[list[Tensor], list[Tangent]]:
     """Outputs and their tangents: the graph's nodes run again, each followed by its jvp rule.
 
     Args:
         values: numbers of the graph's values, where they have been computed already.
     """
-    numbers = values or {}
+    numbers: Mapping[Any, Any] = values or {}
     moved: dict[int, Tangent] = {}
     keep: list[Tensor] = []  # keeps the ids in `moved` valid
 
