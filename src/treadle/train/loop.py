@@ -197,7 +197,9 @@ class Run:
         out = self.step(self.model, self.optimizer, *self._arguments(batch))
         out, good = out if self.settings.nan_check else (out, True)
         values = self._own_results(out) if self.own_step else {"loss": float(out["loss"])}
-        good = bool(good) and math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
+        # The step adds numbers up to see whether they are finite: of very large ones that may be wrong.
+        good = bool(good) or nonfinite.all_finite([*values.values(), *variables.read()])
+        good = good and math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
         if not good and self.settings.nan != "ignore":
             self._not_finite(values, variables, before, {} if self.own_step else out["gradients"])
             return
