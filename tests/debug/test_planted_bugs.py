@@ -110,6 +110,26 @@ def test_the_slope_of_sqrt_at_zero():
     assert caught_nothing(td.grad(lambda x: td.where(x > 0, td.sqrt(x), 0.0).sum()), td.asarray([0.0, 1.0]))
 
 
+def test_nan_check_holds_op_by_op_too():
+    @td.compile(nan_check=True)
+    def f(state, x):
+        state.total = state.total + td.log(x).sum()  # bug: eager
+        return state.total * 1.0
+
+    owner = Owner()
+    with td.debug.eager():
+        assert f(owner, td.ones(2)).item() == 0.0
+        with pytest.raises(NonFiniteError) as info:
+            f(owner, td.asarray([0.0, 1.0]))
+    assert str(info.value).startswith(f"in {line_of('eager')}: an infinite value in the forward pass: `log` made it")
+    assert owner.total.item() == 0.0
+
+
+class Owner(td.nn.Module):
+    def __init__(self):
+        self.total = td.nn.State(td.zeros(()))
+
+
 def test_a_where_that_chooses_the_bad_branch():
     def f(x):
         return td.where(x >= 0, td.log(x), 0.0).sum()  # bug: where

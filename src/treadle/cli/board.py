@@ -81,7 +81,7 @@ def _serve(options: argparse.Namespace) -> int:
     links = server.Links(options.folders)
     before = signal.signal(signal.SIGTERM, _interrupt)  # so that the links go then, too
     try:
-        location = ", ".join(os.path.abspath(folder) for folder in options.folders)
+        location = ", ".join(os.getcwd() if folder == "." else folder for folder in options.folders)
         address = server.start(links.folder, options.port, options.reload, location)
         count = len(links.shown)
         print(f"{count} run{'' if count == 1 else 's'}: {', '.join(sorted(links.shown.values())[:10])}" if count else

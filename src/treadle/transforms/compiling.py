@@ -23,10 +23,10 @@ from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
-from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
+from treadle.transforms.arguments import REFUSED, Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
 from treadle.transforms.names import Place, names_of
-from treadle.transforms.provenance import FiniteGuard, error_of
+from treadle.transforms.provenance import FiniteGuard, are_finite, error_of
 from treadle.transforms.rewiring import rewired
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
@@ -147,7 +147,10 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_eager():
-            return run_eagerly(self.function, args, kwargs)
+            out = run_eagerly(self.function, args, kwargs, are_finite if self.nan_check else None)
+            if out is REFUSED:
+                raise self.why_not_finite(*args, **kwargs)
+            return out
         for known in self._shortcuts if _instead.run is None else ():
             out = known(args, kwargs)
             if out is not MISS:

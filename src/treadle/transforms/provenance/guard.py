@@ -15,6 +15,7 @@ from treadle.core.primitive import PRIMITIVES
 from treadle.core.registry import backend
 from treadle.core.running import fresh_turns, repeating, results_kept
 from treadle.core.spec import Spec
+from treadle.core.tensor import Tensor
 from treadle.transforms.provenance.blame import find_origin
 from treadle.transforms.provenance.record import record
 from treadle.transforms.provenance.words import explain, place_of
@@ -114,6 +115,11 @@ def _is_finite(x: Array) -> bool:
     return x.dtype.kind in "biu" or bool(np.isfinite(x.astype(np.float64)).all())
 
 
+def are_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether those that have numbers are finite."""
+    return all(_is_finite(x.numpy()) for x in tensors if x.is_concrete)
+
+
 def error_of(graph: Graph, inputs: Sequence[Array], results: list[Any], prepare: Prepare) -> NonFiniteError:
     """The error for a run of this graph whose outputs are not all finite.
 
@@ -148,4 +154,4 @@ def error_of(graph: Graph, inputs: Sequence[Array], results: list[Any], prepare:
     return error
 
 
-__all__ = ["FiniteGuard", "error_of", "with_finite_flag"]
+__all__ = ["FiniteGuard", "are_finite", "error_of", "with_finite_flag"]
