@@ -24,7 +24,7 @@ const pages = {
     await page.goto(`${task.address}#timeseries`);
     await settled(page, 4000);
     await page.getByRole("combobox", { name: "Filter tags (regex)" }).fill("^(loss|accuracy|speed)");
-    await page.getByRole("button", { name: /settings/i }).last().click({ timeout: 3000 });
+    await page.getByRole("button", { name: /settings/i }).last().click({ timeout: 20000 });
     await settled(page, 4000);
   },
   histograms: async (page) => {

@@ -58,8 +58,8 @@ def make_runs(folder: Path) -> None:
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """The address of `treadle board FOLDER`."""
-    command = [sys.executable, "-m", "treadle", "board", str(folder), "--port", "0", "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "treadle", "board", folder.name, "--port", "0", "--no-browser"]
+    process = subprocess.Popen(command, cwd=folder.resolve().parent, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         for line in process.stdout:

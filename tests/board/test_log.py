@@ -155,20 +155,46 @@ def test_a_resumed_run_goes_on_in_its_folder(tmp_path: Path) -> None:
     assert td.board.read(folder).scalars["loss/train"].steps.tolist() == [3, 6, 9]
 
 
-def test_a_step_of_ones_own_and_no_compilation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["plain", "compiled", "op by op"])
+def test_a_step_of_ones_own(tmp_path: Path, form: str, capsys: Any) -> None:
     def step(model: Any, optimizer: Any, batch: Any) -> dict[str, Any]:
         loss, gradients = td.value_and_grad(lambda m: td.mean((m(batch[0]) - 1) ** 2))(model)
+        td.print("loss")
         optimizer.update(model, gradients)
         return {"loss": loss, "other": loss + 1}
+
+    own: Any = td.compile(step) if form == "compiled" else step
+    x, made = X.reshape(48, 36), []
+    for log in (td.board.Log(tmp_path, name="own", histograms=1), None):
+        layer = nn.Dense(1, kernel_initializer="ones")
+        layer(x[:1])
+        options = {"optimizer": "sgd", "compile": form != "op by op", "verbose": False, "nan_check": log is not None}
+        history = td.fit(layer, (x, Y), step=own, board=log, shuffle=False, batch_size=48, epochs=2, **options)
+        assert capsys.readouterr().out == "loss\n" * 2, "looking at gradients prints nothing"
+        made.append((history.steps, layer.kernel.tolist()))
+    assert made[0] == made[1]
+    run = td.board.read(tmp_path / "own")
+    assert {"loss/step", "loss/train", "other/train"} <= set(run.scalars)
+    names = {f"{kind}/{path}" for kind in ("parameters", "gradients") for path in ("kernel", "bias")}
+    assert set(run.histograms) == names
+    assert run.graph is None
+    expected = td.grad(lambda m: td.mean((m(x) - 1) ** 2))(layer)["kernel"].numpy()
+    low, high = (run.histograms["gradients/kernel"].values[-1][:, k] for k in (0, 1))
+    np.testing.assert_allclose([low.min(), high.max()], [expected.min(), expected.max()], rtol=1e-5)
+
+
+def test_a_step_that_shows_no_gradients(tmp_path: Path, capsys: Any) -> None:
+    def step(model: Any, optimizer: Any, batch: Any) -> dict[str, Any]:
+        loss, gradients = td.value_and_grad(lambda m: td.mean((m(batch[0]) - 1) ** 2))(model)
+        model.assign({p: x - 0.1 * gradients[p] for p, x in model.parameters().items()})
+        return {"loss": loss}
 
     layer = nn.Dense(1)
     layer(X.reshape(48, 36)[:1])
     log = td.board.Log(tmp_path, name="own", histograms=1)
-    td.fit(layer, (X.reshape(48, 36), Y), step=step, optimizer="sgd", compile=False, verbose=False, board=log)
-    run = td.board.read(tmp_path / "own")
-    assert {"loss/step", "loss/train", "other/train"} <= set(run.scalars)
-    assert set(run.histograms) == {"parameters/kernel", "parameters/bias"}
-    assert run.graph is None
+    td.fit(layer, (X.reshape(48, 36), Y), step=step, optimizer="sgd", verbose="lines", board=log, epochs=2)
+    assert capsys.readouterr().out.count("the step= does not give them to optimizer.update(model, gradients)") == 1
+    assert set(td.board.read(tmp_path / "own").histograms) == {"parameters/kernel", "parameters/bias"}
 
 
 class Choosy(nn.Module):

@@ -134,7 +134,8 @@ def test_the_command_opens_the_browser(
     opened: list[str] = []
     looked: list[Path] = []
 
-    def start(folder: Path, port: int | None, reload: float) -> str:
+    def start(folder: Path, port: int | None, reload: float, location: str) -> str:
+        assert location == str(tmp_path)
         looked.append(folder)
         return "http://127.0.0.1:6006/"
 

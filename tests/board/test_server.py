@@ -112,6 +112,15 @@ def test_it_says_what_it_shows_and_names_runs_shortly(server: Server) -> None:
     assert sorted(server.get("runs")) == ["a/run", "b/run"]
 
 
+def test_pages_tell_the_users_folder_and_not_that_of_the_links(server: Server) -> None:
+    for route, key in (("environment", "data_location"), ("logdir", "logdir")):
+        request = urllib.request.Request(f"{server.address}data/{route}", headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=WAIT) as answer:
+            found = json.loads(answer.read())
+        assert Path(found[key]).name.startswith("my runs, all: of them")
+        assert "treadle-board-" not in json.dumps(found)
+
+
 def test_scalars_histograms_images_sounds_and_texts(server: Server) -> None:
     query = {"run": "a/run", "tag": "loss"}
     assert [p[1:] for p in server.get("plugin/scalars/scalars", **query)] == [[1, 0.5]]
@@ -268,6 +277,32 @@ def test_loops_and_branches_are_groups(tmp_path: Path) -> None:
         for name in node.input:
             assert name.lstrip("^").partition(":")[0] in nodes
     assert load(tmp_path).Graph() is not None
+
+
+def test_the_backward_pass_has_groups_of_its_own(tmp_path: Path) -> None:
+    def recurrent(w: Any, x: Any) -> Any:
+        def body(carry: Any, k: Any) -> Any:
+            with td.scope("cell"):
+                return td.tanh(carry * k), None
+
+        with td.scope("head"):
+            return td.exp(td.scan(body, w, x)[0])
+
+    graph = td.compile(td.value_and_grad(recurrent)).graph(td.asarray(0.5), td.ones(3))
+    with td.board.Writer(tmp_path) as w:
+        w.graph(graph)
+    nodes = {n.name: n for n in td.board.read(tmp_path).graph.node}
+    phases = {name: n.attr["phase"].s.decode() for name, n in nodes.items()}
+    assert "head/exp" in nodes
+    assert {phases[name] for name in nodes if name.startswith("head/grad/")} >= {"backward"}
+    for name, phase in phases.items():
+        assert (phase in ("derivative", "backward")) == ("grad" in name.split("/")[:-1]) or nodes[name].op in (
+            "Input", "Output",
+        ), name  # fmt: skip
+    tied = {name: n.attr["derivative of"].s.decode() for name, n in nodes.items() if "derivative of" in n.attr}
+    assert "head/exp" in tied.values()
+    assert set(tied.values()) <= set(nodes)
+    assert not any("grad" in name.split("/") for name in tied.values())
 
 
 def test_parameters_stand_with_their_layers(tmp_path: Path) -> None:

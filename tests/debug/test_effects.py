@@ -394,6 +394,71 @@ def test_a_host_function_is_called_once_by_its_derivative():
         assert len(calls) == 1
 
 
+def noted(calls, function, slope):
+    """x → td.host(function, x), which notes each call."""
+
+    def called(a):
+        calls.append(float(a))
+        return function(a)
+
+    return lambda x: td.host(called, x, result_shape=x, derivative=lambda a, ct: (slope(a) * ct,))
+
+
+@pytest.mark.parametrize("wrap", [as_is, td.compile], ids=["eager", "compiled"])
+def test_the_derivative_of_a_loop_does_not_call_again(wrap):
+    calls = []
+    square = noted(calls, lambda a: a**2, lambda a: 2 * a)
+
+    def scanned(x):
+        return td.scan(lambda c, k: (c + square(k * x), None), td.asarray(0.0), td.asarray([1.0, 2.0, 3.0]))[0]
+
+    def repeated(x):
+        return td.while_loop(lambda v: v < 50, square, x, max_steps=6)
+
+    def chosen(x):
+        return td.cond(x > 1, square, lambda x: x, x)
+
+    def nested(x):
+        return td.scan(lambda c, k: (c + scanned(k * x), None), td.asarray(0.0), td.asarray([1.0, 2.0]))[0]
+
+    x = td.asarray(2.0)
+    loops = [
+        (scanned, 56.0, 56.0, [2.0, 4.0, 6.0]),
+        (repeated, 256.0, 8 * 2.0**7, [2.0, 4.0, 16.0]),
+        (chosen, 4.0, 4.0, [2.0]),
+        (nested, 280.0, 280.0, [2.0, 4.0, 6.0, 4.0, 8.0, 12.0]),
+    ]
+    for f, value, slope, expected in loops:
+        calls.clear()
+        made = wrap(td.value_and_grad(f))(x)
+        assert [v.item() for v in made] == [value, slope]
+        assert calls == expected
+        calls.clear()
+        assert wrap(lambda x, f=f: td.vjp(f, x)[1](td.asarray(1.0))[0])(x).item() == slope
+        assert calls == expected
+    calls.clear()
+    twice = wrap(td.grad(lambda x: td.value_and_grad(scanned)(td.stop_gradient(x))[0] * x))  # one inside of another
+    assert twice(x).item() == 56.0
+    assert calls == [2.0, 4.0, 6.0]
+
+
+def test_an_unpredictable_host_function_gives_its_derivative_what_it_gave():
+    draws = []
+
+    def draw(a):
+        draws.append(np.float32(len(draws) + 1))
+        return a * draws[-1]
+
+    def f(x):
+        def body(c, k):
+            return c * td.host(draw, x, result_shape=x, derivative=lambda a, ct: (0 * ct,)), None
+
+        return td.scan(body, x, length=3)[0]
+
+    value, slope = td.value_and_grad(f)(td.asarray(1.0))
+    assert (value.item(), slope.item(), len(draws)) == (6.0, 6.0, 3)
+
+
 def test_derivatives_of_host_functions_that_cannot_be():
     def f(x, **more):
         return td.host(lambda a: a * 2, x, result_shape=x, **more).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_an_exploding_rnn(f):
     words = caught(f, td.asarray([[1e5, 0.0], [0.0, 1e5]]), td.ones((12, 2)))
     assert f"in {line_of('rnn')}: an infinite value in the forward pass: `contract` made it" in words
     assert "in step 8 of the loop at" in words
-    assert re.search(r"inputs  the carry +f32\[2\]  1e\+35 … 1e\+35\n +w +f32\[2,2\]  0 … 1e\+05", words)
+    assert re.search(r"inputs  the carry +f32\[2\]  all 1\.00001e\+35\n +w +f32\[2,2\]  0 … 1e\+05", words)
     assert "clipped gradients" in words
 
 
@@ -109,6 +110,26 @@ def test_the_slope_of_sqrt_at_zero():
     assert caught_nothing(td.grad(lambda x: td.where(x > 0, td.sqrt(x), 0.0).sum()), td.asarray([0.0, 1.0]))
 
 
+def test_nan_check_holds_op_by_op_too():
+    @td.compile(nan_check=True)
+    def f(state, x):
+        state.total = state.total + td.log(x).sum()  # bug: eager
+        return state.total * 1.0
+
+    owner = Owner()
+    with td.debug.eager():
+        assert f(owner, td.ones(2)).item() == 0.0
+        with pytest.raises(NonFiniteError) as info:
+            f(owner, td.asarray([0.0, 1.0]))
+    assert str(info.value).startswith(f"in {line_of('eager')}: an infinite value in the forward pass: `log` made it")
+    assert owner.total.item() == 0.0
+
+
+class Owner(td.nn.Module):
+    def __init__(self):
+        self.total = td.nn.State(td.zeros(()))
+
+
 def test_a_where_that_chooses_the_bad_branch():
     def f(x):
         return td.where(x >= 0, td.log(x), 0.0).sum()  # bug: where
@@ -128,6 +149,42 @@ def test_overflow_in_half_precision(dtype, large, limit):
     words = caught(f, td.asarray([large, 1.0]))
     assert words.startswith(f"in {line_of('half')}: an infinite value in the forward pass")
     assert f"The largest {dtype.name} is {limit}" in words
+
+
+def test_a_mask_that_does_not_take_nan_out():
+    def f(x, mask):
+        y = td.sqrt(x)  # bug: nan mask
+        return (y * mask).sum()  # bug: product
+
+    words = caught(f, td.asarray([-1.0, 4.0]), td.asarray([0.0, 1.0]))
+    assert words.startswith(f"in {line_of('nan mask')}: NaN in the forward pass: `sqrt` made it")
+    assert (
+        "A product with a mask does not take NaN out: 0 · NaN is NaN. Choose instead: td.where(mask, x, 0.0)" in words
+    )
+    assert words.endswith(f"(the product is at {line_of('product')})")
+    assert "A product with a mask" not in caught(f, td.asarray([-1.0, 4.0]), td.asarray([1.0, 1.0]))
+
+
+def piles() -> np.ndarray:
+    """Numbers whose sum is 0, of which a float32 sum by stride overflows; the reference sums in float64."""
+    x = np.zeros(1 << 16, np.float32)
+    x[::16], x[1::16] = 1e38, -1e38
+    return x
+
+
+def test_rounding_that_decides():
+    def f(x):
+        return td.sum(x * 1.0)  # bug: rounding
+
+    def loop(x):
+        return td.scan(lambda h, k: (h + td.sum(x * k), None), td.asarray(0.0), td.ones(3))[0]  # bug: in a loop
+
+    for function, what, mark in ((f, "sum", "rounding"), (loop, "scan", "in a loop")):
+        words = caught(function, piles())
+        assert words.startswith(f"in {line_of(mark)}: ")
+        assert f"in the forward pass: `{what}` made it of finite numbers" in words
+        assert words.endswith("NumPy's run of the same inputs stays finite, barely; the compiled one does not")
+    assert "a constant of the program's" in caught(lambda x: x.sum() - td.inf, piles())
 
 
 def caught_nothing(function, *args) -> bool:
@@ -187,9 +244,26 @@ def test_a_shuffled_axis():
     assert words.startswith(line_of("shuffled"))
 
 
+class Unused(td.nn.Module):
+    def __init__(self):
+        self.a = td.nn.Dense(4)
+        self.extra = td.nn.Parameter(td.ones(3))  # bug: unused
+        self.head = td.nn.Dense(2, input_size=4)  # bug: never called
+
+    def __call__(self, x):
+        _ = self.extra * 2.0  # read in vain
+        return self.a(x)
+
+
 def test_an_unused_parameter():
-    model = Model(lambda self, x: self.a(x), a=td.nn.Dense(4), extra=td.nn.Parameter(td.ones(3)))
-    assert found(model, "unused parameter").startswith("extra: the loss does not depend on it")
+    report = td.doctor(Unused(), rows(16, 6))
+    assert {f.kind for f in report.findings} == {"unused parameter"}, report
+    lines = {f.name: f.text.rpartition("(made at ")[2].rstrip(")") for f in report.findings}
+    head = line_of("never called")
+    assert lines == {"extra": line_of("unused"), "head.kernel": head, "head.bias": head}
+    assert report.findings[0].text.startswith("the loss does not depend on it")
+    cloned = td.doctor(copy.deepcopy(Unused()), rows(16, 6))  # the line of the copy, not one inside of Python's copy
+    assert all("(made at test_planted_bugs.py:" in f.text for f in cloned.findings), cloned
 
 
 def test_a_dead_relu():
@@ -205,12 +279,15 @@ def test_a_dead_relu():
 
 def test_a_stale_state():
     def call(self, x):
-        mean = 0.9 * self.mean + 0.1 * x.mean()  # forgets `self.mean = mean`
+        mean = 0.9 * self.mean + 0.1 * x.mean()  # bug: forgets `self.mean = mean`
         return self.dense(x - td.stop_gradient(mean) * 0.0)
 
-    model = Model(call, mean=td.nn.State(td.zeros(())), dense=td.nn.Dense(2))
+    model = Model(call, dense=td.nn.Dense(2))
+    model.mean = td.nn.State(td.zeros(()))  # bug: state
     report = td.doctor(model, rows(16, 6))
-    assert [f"{f.kind}: {f.name}" for f in report.findings if f.kind == "stale state"] == ["stale state: mean"]
+    assert [f"{f.kind}: {f.name}" for f in report.findings] == ["stale state: mean"]
+    read = line_of("forgets `self.mean = mean`")
+    assert f"(made at {line_of('state')}, read at {read})" in report.findings[0].text
 
 
 # what is healthy, and what else doctor sees

@@ -431,7 +431,7 @@ def test_gradient_that_is_not_finite_counts_too() -> None:
 @pytest.mark.parametrize(
     ("loss", "layer", "words"),
     [
-        (lambda p, t: td.mean(td.log(p)), None, [r"prediction +f32\[4,2\]  -\d", "look in the loss for log"]),
+        (lambda p, t: td.mean(td.log(p)), None, [r"prediction +f32\[4,2\]  all -1", "look in the loss for log"]),
         (lambda p, t: td.mean(td.sqrt(p * 0.0)), None, ["loss is 0, but its gradient", "slope that is infinite"]),
         (lambda p, t: td.mean(p), lambda x: td.exp(100 * abs(x)), ["8 infinite", "something in the model overflows"]),
     ],
@@ -454,6 +454,70 @@ def test_nan_skip_and_ignore() -> None:
     assert all(np.isfinite(v.numpy()).all() for v in model.parameters().values())
     ignored = run(problem.model(), td.optim.Adam(1e-2), data=bad_data(), nan="ignore")
     assert np.isnan(ignored.last["loss"])
+
+
+def own_step(extra: Any, *, compiled: bool = False) -> Any:
+    def step(model: Any, optimizer: Any, batch: Any) -> Any:
+        x, y = batch
+        loss, gradients = td.value_and_grad(lambda m: td.losses.mse(m(x), y) + extra(m))(model)
+        optimizer.update(model, gradients)
+        return {"loss": loss, "prediction": td.where(x > 0, x, -td.inf), "target": y}
+
+    return td.compile(step) if compiled else step
+
+
+@pytest.mark.parametrize("form", ["plain", "compiled", "op by op"])
+def test_nan_check_of_a_step_of_ones_own(form: str) -> None:
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+
+    def train(extra: Any, **more: Any) -> Any:
+        model = td.nn.Dense(1, input_size=1, kernel_initializer="ones")
+        own = own_step(extra, compiled=form == "compiled")
+        rest = {"epochs": 1, "batch_size": 4, "verbose": False, "compile": form != "op by op", "metrics": ["mae"]}
+        optimizer = td.optim.SGD(0.1)
+        history = td.fit(model, (x, x), step=own, optimizer=optimizer, **rest, **more)  # type: ignore[arg-type]
+        return model, history
+
+    def slope(m: Any) -> Any:
+        return td.sqrt(m.kernel * 0.0).sum()  # has a derivative of 0 · inf
+
+    with pytest.raises(NonFiniteError) as late:
+        train(slope)
+    for word in ("loss is nan in epoch 1, batch 2", "from before step 1, which spoilt them", "slope of this line"):
+        assert word in str(late.value), str(late.value)
+    with pytest.raises(NonFiniteError) as caught:
+        train(slope, nan_check=True)
+    for word in (
+        "what the step assigns is not finite, kernel, in epoch 1, batch 1 (step 1)",
+        "slope of this line",
+        "The slope of a root",
+        "from before this step",
+    ):
+        assert word in str(caught.value), str(caught.value)
+    model, history = train(slope, nan_check=True, nan="skip")
+    assert history.skipped == 2
+    assert model.kernel.item() == 1.0
+    model, _ = train(lambda m: 0.0 * m.kernel.sum(), nan_check=True)  # -inf among what metrics get is nobody's fault
+    same, _ = train(lambda m: 0.0 * m.kernel.sum())
+    assert model.kernel.item() == same.kernel.item()
+
+
+def test_nan_check_of_an_update() -> None:
+    x = np.linspace(1, 2, 8, dtype=np.float32)[:, None]
+    more: dict[str, Any] = {"data": (x, -x), "loss": "mse", "epochs": 3}
+    for nan_check, words in ((True, ["what the step assigns is not finite, kernel"]), (False, ["which spoilt them"])):
+        model = td.nn.Dense(1, use_bias=False, kernel_initializer="ones")
+        with pytest.raises(NonFiniteError) as caught:
+            run(model, td.optim.SGD(3e38), **more, nan_check=nan_check)
+        for word in (*words, "in the optimiser's update: `mul` made it", "too high a learning rate"):
+            assert word in str(caught.value), str(caught.value)
+        assert model.kernel.item() == 1.0
+    model = td.nn.Dense(1, use_bias=False, kernel_initializer="ones")
+    large = [td.nn.Parameter(td.full((2,), 3e38)) for _ in range(2)]  # their sum is infinite, and they are not
+    model.large = large
+    assert run(model, td.optim.SGD(0.0, weight_decay=1e-3), **more, nan_check=True).last["loss"] > 0
+    with pytest.raises(ArgumentError, match='nan_check=True looks for NaN, and nan="ignore"'):
+        run(problem.model(), td.optim.SGD(0.1), nan="ignore", nan_check=True)
 
 
 def test_errors_of_model_and_loss_are_theirs() -> None:

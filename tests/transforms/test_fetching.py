@@ -156,3 +156,114 @@ def test_words_of_errors(model):
         td.compile(lambda x: x * 2).override({"x": td.ones(3)}, td.ones(2))
     with pytest.raises(ArgumentError, match="chosen by their names, strings; 3 is none"):
         td.compile(lambda x: x * 2).fetch([3], td.ones(2))
+
+
+# what may not run
+
+
+def halving(x):
+    def body(i, v):
+        with td.scope("half"):
+            w = td.where(i > 1, v / 2, v)
+            td.probe(w, "w")
+
+        def large(w):
+            y = td.exp(w) * 2
+            td.probe(y, "large")
+            return y
+
+        return i + 1, td.cond(w > 3.0, large, lambda w: w + 0.5, w)
+
+    return td.while_loop(lambda i, v: v < 10.0, body, td.asarray(0), x, max_steps=9)[1]
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, td.compile, td.checkpoint], ids=["plain", "compiled", "checkpoint"])
+def test_values_of_a_while_loop_are_those_of_its_last_turn(wrap):
+    f = td.compile(wrap(halving))
+    found = f.fetch(["w", "large", "half/*"], td.asarray(2.8))
+    w = [2.8, 3.3]  # 2.8 + 0.5, then above 3
+    assert f(td.asarray(2.8)).item() == pytest.approx(2 * np.exp(w[-1]), rel=1e-6)
+    assert found["w"].item() == pytest.approx(w[-1])
+    assert found["large"].item() == pytest.approx(2 * np.exp(w[-1]), rel=1e-6)
+    assert {"half/out", "half/div", "half/gt"} <= set(found)
+    assert found["half/div"].item() == pytest.approx(w[-1] / 2)
+    with pytest.raises(ArgumentError, match=r"'w' was not made in this call: it is in a branch of td.cond .* no turn"):
+        f.fetch(["w"], td.asarray(11.0))
+    assert f.fetch(["half/*"], td.asarray(11.0)) == {}
+    assert f.override({"w": 4.0}, td.asarray(0.0)).item() == pytest.approx(2 * np.exp(4.0), rel=1e-6)
+    assert f.override({"large": lambda y: y * 0 + 50}, td.asarray(2.8)).item() == 50
+    with pytest.raises(ArgumentError, match=r"made anew in each turn of a td.while_loop.*td.on_gradient"):
+        f.fetch(["grad/w"], td.asarray(2.8))
+
+
+def test_the_last_turn_that_made_a_value_is_kept():
+    def body(i):
+        def even(i):
+            h = i * 10
+            td.probe(h, "h")
+            _, each = td.scan(lambda c, k: (c, td.cond(k + i > 2, lambda: k * 1, lambda: 5)), 0, td.arange(3))
+            td.probe(each, "each")
+            return i + 1
+
+        return td.cond(i % 2 == 0, even, lambda i: i + 1, i)
+
+    f = td.compile(lambda i: td.while_loop(lambda i: i < 6, body, i))
+    found = f.fetch(["h", "each"], td.asarray(0))
+    assert found["h"].item() == 40  # of turn 4; turn 5 takes the other branch
+    assert found["each"].tolist() == [0, 1, 2]
+
+
+def branches(x):
+    def positive(x):
+        with td.scope("up"):
+            y = td.exp(x)
+            td.probe(y, "y")
+        return y
+
+    def negative(x):
+        z = x * 3
+        td.probe(z, "z")
+        return z
+
+    return {"loss": td.cond(x > 0, positive, negative, x) * 2}
+
+
+def test_values_in_the_branch_that_is_taken():
+    f = td.compile(branches)
+    e = np.exp(1.0)
+    found = f.fetch(["y", "up/out", "grad/y", "grad/z"], td.asarray(1.0))
+    expected = {"y": e, "up/out": e, "grad/y": 2.0, "grad/z": 0.0}
+    assert {k: v.item() for k, v in found.items()} == pytest.approx(expected)
+    assert f.fetch(["z", "grad/x"], td.asarray(-1.0)) == {"z": -3.0, "grad/x": 6.0}
+    with pytest.raises(
+        ArgumentError, match=r"'z' was not made in this call: it is in a branch of td.cond that was not"
+    ):
+        f.fetch(["z"], td.asarray(1.0))
+    assert "z" not in f.fetch(["*"], td.asarray(1.0))
+    assert f.override({"y": 5.0}, td.asarray(1.0))["loss"].item() == 10.0
+    assert f.override({"y": 5.0}, td.asarray(-1.0))["loss"].item() == -6.0
+
+
+def test_a_branch_in_a_loop_is_nan_in_the_other_steps():
+    def f(xs):
+        return td.scan(lambda c, x: (c + branches(x)["loss"], None), td.asarray(0.0), xs)[0]
+
+    xs = td.asarray([1.0, -1.0, 2.0])
+    found = td.compile(f).fetch(["y", "z", "grad/y", "grad/z"], xs)
+    np.testing.assert_allclose(found["y"].numpy(), [np.exp(1), np.nan, np.exp(2)], rtol=1e-6)
+    np.testing.assert_allclose(found["z"].numpy(), [np.nan, -3, np.nan])
+    np.testing.assert_allclose(found["grad/y"].numpy(), [2, 0, 2])
+    np.testing.assert_allclose(found["grad/z"].numpy(), [0, 2, 0])
+    with pytest.raises(ArgumentError, match="'z' was not made"):
+        td.compile(f).fetch(["z"], td.ones(3))
+    batch = td.compile(td.vmap(f, in_axes=1)).fetch(["y"], td.ones((3, 2)))["y"]
+    assert batch.shape == (3, 2)
+
+
+def test_branches_and_loops_with_named_sizes():
+    def f(x):
+        return td.while_loop(lambda v: v.sum() < 20, lambda v: td.cond(v[0] > 1, td.exp, lambda v: v * 2, v), x).sum()
+
+    g = td.compile(f, dynamic={"x": ("n",)})
+    for n, last in ((2, np.exp(np.exp(2.0))), (3, np.exp(2.0))):
+        assert g.fetch(["exp"], td.ones(n))["exp"].tolist() == pytest.approx([last] * n, rel=1e-6)

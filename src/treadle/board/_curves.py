@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,21 @@ def roc(truth: Array, score: Array, weight: Array) -> tuple[Array, Array, float]
     with np.errstate(invalid="ignore", divide="ignore"):
         rates = fp / fp[-1], tp / tp[-1]
     return *rates, float(np.trapezoid(rates[1], rates[0]))
+
+
+def each(
+    what: str, tag: str, labels: Any, scores: Any, weights: Any, classes: Sequence[str] | None
+) -> dict[str, tuple[Array, Array, Array]]:
+    """What `checked` makes of each curve, by its tag: `<tag>/<class>` where the scores are of several classes.
+
+    Raises:
+        ArgumentError: names of classes, and scores of one.
+    """
+    if np.ndim(scores) == 2:
+        found = per_class(f"{what}({tag!r})", labels, scores, classes)
+        pairs = {f"{tag}/{name}": pair for name, pair in found.items()}
+    elif classes is None:
+        pairs = {tag: (labels, scores)}
+    else:
+        raise ArgumentError(f"{what}({tag!r}): classes= goes with scores [n, classes]")
+    return {name: checked(f"{what}({name!r})", truth, score, weights) for name, (truth, score) in pairs.items()}

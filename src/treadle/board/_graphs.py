@@ -1,7 +1,8 @@
 """A graph as TensorBoard's GraphDef, and a profile of it as StepStats.
 
-treadle's scopes become groups. A parameter stands in the group of the layer that owns it. Literals are attributes. What
-is inside of a loop or branch is a group of its own.
+treadle's scopes become groups, and what a derivative adds to one is a group "grad" in it. A parameter stands
+in the group of the layer that owns it. Literals are attributes. What is inside of a loop or branch is a group of its
+own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.source import Source
 from treadle.core.spec import Spec
 
+GRADIENT = "grad"  # the group of what a derivative adds to a scope
 _TYPES = {
     "bool": "DT_BOOL",
     "bfloat16": "DT_BFLOAT16",
@@ -54,6 +56,7 @@ class Drawing:
         self.boxes: list[Drawn] = []
         self._taken: set[str] = set()
         self._places: dict[Var, str] = {}
+        self._made: dict[int, str] = {}  # by their origin's number, the boxes of the forward pass
         scopes = sorted({n.scope for n in graph.nodes if n.scope}, key=len, reverse=True)
         variables = (*graph.inputs, *graph.captures)
         for name, var in zip((*graph.input_names, *graph.capture_names), variables, strict=True):
@@ -76,7 +79,7 @@ class Drawing:
 
     def _nodes(self, nodes: Sequence[Node], group: str) -> None:
         for node in nodes:
-            scope = _clean(f"{group}/{node.scope}" if group and node.scope else group or node.scope)
+            scope = _group(group, node)
             name = self._unique(f"{scope}/{node.primitive.name}" if scope else node.primitive.name)
             inputs, literals = self._arrows(node.inputs)
             attributes = {"shape": ", ".join(str(v.spec) for v in node.outputs), **literals}
@@ -84,6 +87,9 @@ class Drawing:
                 attributes["source"] = _line(node.source)
             if node.scope:
                 attributes["scope"] = node.scope
+            if node.source.phase:
+                attributes["phase"] = node.source.phase
+            attributes |= self._forward_of(node, name)
             attributes |= {key: _shown(value) for key, value in node.params.items()}
             ends: list[str] = []
             for key, inner in _inner(node):
@@ -93,6 +99,16 @@ class Drawing:
             self.boxes.append(Drawn(name, node.primitive.name, arrows, specs, attributes, node))
             for k, var in enumerate(node.outputs):
                 self._places[var] = f"{name}:{k}" if k else name
+
+    def _forward_of(self, node: Node, name: str) -> dict[str, str]:
+        """For a node of the backward pass, the box of the forward node that it belongs to."""
+        if node.origin is None:
+            return {}
+        if node.source.phase == "":
+            self._made.setdefault(node.origin.number, name)
+            return {}
+        forward = self._made.get(node.origin.number)
+        return {} if forward is None else {"derivative of": forward}
 
     def _body(self, group: str, graph: Graph, sources: Sequence[str]) -> list[str]:
         """Draw a loop's or branch's graph. Its inputs are what goes in, one by one where the numbers agree."""
@@ -147,6 +163,14 @@ class Drawing:
             for key, text in box.attributes.items():
                 drawn.attr[key].s = text.encode()
         return proto
+
+
+def _group(around: str, node: Node) -> str:
+    """Where a node stands: in its scope, and of that in a group of its own if it is a derivative's."""
+    parts = [around, node.scope]
+    if node.source.phase in ("derivative", "backward") and GRADIENT not in around.split("/"):
+        parts.append(GRADIENT)
+    return _clean("/".join(p for p in parts if p))
 
 
 def _home(name: str, scopes: Sequence[str]) -> str:

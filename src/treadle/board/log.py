@@ -13,9 +13,11 @@ from treadle.board import _samples
 from treadle.board._extra import tensorboard
 from treadle.board.writer import Writer
 from treadle.core.errors import ArgumentError, SaveError, TraceError
+from treadle.core.running import quiet
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.nn.calls import observed
+from treadle.optim.optimizer import updates_observed
 from treadle.train._building import call_model
 from treadle.train.callbacks import Callback, Context
 from treadle.train.data import batch_rows, unpack
@@ -23,6 +25,7 @@ from treadle.transforms import compile as _compile
 from treadle.transforms import graph as graph_of
 from treadle.transforms import profile as _profile
 from treadle.transforms import value_and_grad
+from treadle.transforms.compiling import Compiled
 
 
 class Log(Callback):
@@ -36,8 +39,8 @@ class Log(Callback):
     `speed/examples per second`; `parameters/<path>`, `gradients/<path>`, `outputs/<layer>`; `predictions`.
 
     A run that is resumed from a checkpoint goes on in the same folder, and what it had written after the checkpoint is
-    taken back. With `fit(step=…)` of your own there are neither gradients nor outputs nor predictions nor the model's
-    graph, as `fit` does not know which part of the batch is what.
+    taken back. With `fit(step=…)` of your own, gradients are those that the step gives to `optimizer.update`; there are
+    neither outputs nor predictions nor the model's graph, as `fit` does not know which part of the batch is what.
 
     Args:
         folder: holds all runs; each gets a folder inside.
@@ -92,12 +95,13 @@ class Log(Callback):
         self._rows, self._due = 0, False  # examples since the clock started; whether histograms are due
         self._since: float | None = None
         self._usual: int | None = None  # rows of the first batch
+        self._told = False  # that there are no gradients
 
     def reset(self) -> None:
         if self.writer is not None:
             self.writer.close()
         self.writer, self.run, self._examine = None, "", None
-        self._rows, self._since, self._usual = 0, None, None
+        self._rows, self._since, self._usual, self._told = 0, None, None, False
         self._due = bool(self.histograms)
 
     def state(self) -> dict[str, Any]:
@@ -215,18 +219,26 @@ class Log(Callback):
     def _histograms(self, context: Context) -> None:
         assert self.writer is not None
         self._parameters(context, self.writer)
-        if context.objective is None:
-            return
+        own = context.objective is None
         if self._examine is None:
-            examine = _examiner(context.objective)
-            self._examine = _compile(examine) if _is_compiled(context) else examine
+            self._examine = _own_examiner(context.step_function) if own else _examiner(context)
+        arguments = (context.optimizer, context.data) if own else unpack(context.data)
         # What the model draws and notes down while it is looked at is no part of the training.
-        variables = Variables([context.model, random.default_stream()])
+        variables = Variables([context.model, context.optimizer, random.default_stream()])
         before = variables.read()
         try:
-            gradients, outputs = self._examine(context.model, *unpack(context.data))
+            with quiet():
+                gradients, outputs = self._examine(context.model, *arguments)
+        except TraceError:
+            gradients, outputs = {}, {}
         finally:
             variables.write(before)
+        if own and not gradients and not self._told:
+            self._told = True
+            context.tell(
+                "No gradients are logged: the step= does not give them to optimizer.update(model, gradients) outside "
+                "of loops and derivatives"
+            )
         for path, g in gradients.items():
             self.writer.histogram(f"gradients/{path}", g, context.step)
         for layer, out in outputs.items():
@@ -238,8 +250,23 @@ def _is_compiled(context: Context) -> bool:
     return hasattr(context.step_function, "graph")
 
 
-def _examiner(objective: Callable[..., Any]) -> Callable[..., Any]:
+def _own_examiner(step: Any) -> Callable[..., Any]:
+    """(model, optimizer, batch) → the gradients by path that a step gives its optimiser; the second time `2/path`."""
+    function = step.function if isinstance(step, Compiled) else step
+
+    def examine(model: Any, optimizer: Any, batch: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        seen: list[Mapping[str, Any]] = []
+        with updates_observed(seen.append):
+            function(model, optimizer, batch)
+        return {path if k == 1 else f"{k}/{path}": g for k, gs in enumerate(seen, 1) for path, g in gs.items()}, {}
+
+    return step.around(examine) if isinstance(step, Compiled) else examine
+
+
+def _examiner(context: Context) -> Callable[..., Any]:
     """(model, x, y, weights) → gradients by path, and what each layer gives, as in training."""
+    objective = context.objective
+    assert objective is not None
 
     def examine(model: Any, x: Any, y: Any, weights: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         def watched(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -256,7 +283,7 @@ def _examiner(objective: Callable[..., Any]) -> Callable[..., Any]:
         (_, outputs), gradients = value_and_grad(watched, has_aux=True)(model, x, y, weights)
         return gradients, outputs
 
-    return examine
+    return _compile(examine) if _is_compiled(context) else examine
 
 
 def _settings(context: Context) -> dict[str, Any]:

@@ -6,12 +6,14 @@ nothing. So it gets one folder of links, a link for each run, named as the page 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from treadle.board import runs
 from treadle.board._extra import tensorboard
@@ -71,10 +73,33 @@ def _link(place: Path, target: Path) -> None:
         _winapi.CreateJunction(str(target), str(place))  # type: ignore[attr-defined, unused-ignore]
 
 
-def start(folder: Path, port: int | None = None, reload: float = RELOAD_SECONDS) -> str:
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_TELL_WHERE = ("/data/environment", "/data/logdir")  # what pages know of the folder
+
+
+def _told(application: Application, folder: str, location: str) -> Application:
+    """TensorBoard's answers with the folders that the user named where it would tell the one of the links."""
+    ours, theirs = (json.dumps(text)[1:-1].encode() for text in (folder, location))
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") not in _TELL_WHERE:
+            return application(environ, start_response)
+        environ.pop("HTTP_ACCEPT_ENCODING", None)  # as it is, not compressed
+        head: list[Any] = []
+        body = b"".join(application(environ, lambda *args: head.extend(args)))
+        made = body.replace(ours, theirs)
+        kept = [(k, v) for k, v in head[1] if k.lower() != "content-length"]
+        start_response(head[0], [*kept, ("Content-Length", str(len(made)))])
+        return [made]
+
+    return answer
+
+
+def start(folder: Path, port: int | None = None, reload: float = RELOAD_SECONDS, location: str | None = None) -> str:
     """Start TensorBoard over a folder, in threads of this process, for this machine alone. Returns its address.
 
     Args:
+        location: what its pages say the data is in; None: the folder.
         port: None: 6006, or the next that is free; 0: any.
         reload: seconds between two looks at the event files.
 
@@ -83,7 +108,9 @@ def start(folder: Path, port: int | None = None, reload: float = RELOAD_SECONDS)
         MissingExtraError: tensorboard is not installed.
     """
     program = tensorboard("program")
-    server = program.TensorBoard()
+    location = str(folder) if location is None else location
+    make = program.create_port_scanning_werkzeug_server
+    server = program.TensorBoard(server_class=lambda app, flags: make(_told(app, str(folder), location), flags))
     options = [
         *("--logdir", str(folder), "--host", "127.0.0.1", "--reload_interval", str(reload)),
         # Every file of a run is watched, not only its newest: several writers share a folder.

@@ -125,9 +125,8 @@ class Writer:
         """
         if thresholds < 2:
             raise ArgumentError(f"pr_curve({tag!r}, thresholds={thresholds}): at least 2")
-        for name, (truth, score) in _each_class("pr_curve", tag, labels, scores, classes).items():
-            table = _curves.pr_table(*_curves.checked(f"pr_curve({name!r})", truth, score, weights), thresholds)
-            self._add(step, _summaries.pr_curve(name, table))
+        for name, checked in _curves.each("pr_curve", tag, labels, scores, weights, classes).items():
+            self._add(step, _summaries.pr_curve(name, _curves.pr_table(*checked, thresholds)))
 
     def roc_curve(
         self,
@@ -147,9 +146,8 @@ class Writer:
             ShapeError, ArgumentError: as `pr_curve`.
             MissingExtraError: matplotlib is not installed.
         """
-        curves = {}
-        for name, (truth, score) in _each_class("roc_curve", tag, labels, scores, classes).items():
-            curves[name] = _curves.roc(*_curves.checked(f"roc_curve({name!r})", truth, score, weights))
+        found = _curves.each("roc_curve", tag, labels, scores, weights, classes)
+        curves = {name: _curves.roc(*checked) for name, checked in found.items()}
         figure = _figure()(figsize=(4.5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
         axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
@@ -362,15 +360,6 @@ class Writer:
             raise ArgumentError(f"step={step!r}: an integer, the position on the page's horizontal axis") from None
         summary = tensorboard("compat.proto.summary_pb2").Summary(value=values)
         self._file.add(number, wall_time, summary=summary)
-
-
-def _each_class(what: str, tag: str, labels: Any, scores: Any, classes: Any) -> dict[str, tuple[Any, Any]]:
-    if np.ndim(scores) == 2:
-        found = _curves.per_class(f"{what}({tag!r})", labels, scores, classes)
-        return {f"{tag}/{name}": pair for name, pair in found.items()}
-    if classes is not None:
-        raise ArgumentError(f"{what}({tag!r}): classes= goes with scores [n, classes]")
-    return {tag: (labels, scores)}
 
 
 def _labels(tag: str, labels: Sequence[Any], counts: list[int]) -> list[list[str]]:

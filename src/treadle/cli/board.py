@@ -7,6 +7,7 @@ Runs are named by the shortest part of their path that tells them apart. The ser
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -80,7 +81,8 @@ def _serve(options: argparse.Namespace) -> int:
     links = server.Links(options.folders)
     before = signal.signal(signal.SIGTERM, _interrupt)  # so that the links go then, too
     try:
-        address = server.start(links.folder, options.port, options.reload)
+        location = ", ".join(os.getcwd() if folder == "." else folder for folder in options.folders)
+        address = server.start(links.folder, options.port, options.reload, location)
         count = len(links.shown)
         print(f"{count} run{'' if count == 1 else 's'}: {', '.join(sorted(links.shown.values())[:10])}" if count else
               f"no runs yet at or below {', '.join(options.folders)}; they will appear as they begin")  # fmt: skip

@@ -20,17 +20,31 @@ def describe(x: Any, *, moments: bool = False) -> str:
     """
     a = np.asarray(x)
     spec = str(x.spec) if isinstance(x, Tensor) else _spec_text(a)
-    if not a.size:
-        return f"{spec}  empty"
-    numbers = a.astype(np.float64).reshape(-1)
-    good = np.isfinite(numbers)
-    finite = numbers[good]
-    shown = f"{np.min(finite):.4g} … {np.max(finite):.4g}" if finite.size else "no finite values"
-    if moments and finite.size:
-        shown += f", mean {np.mean(finite):.4g}, std {np.std(finite):.4g}"
-    nan, infinite = int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
+    _, nan, infinite = tally(a)
     odd = [f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n]
-    return f"{spec}  {shown}{', ' + ' and '.join(odd) if odd else ''}"
+    return f"{spec}  {figures(a, moments=moments)}{', ' + ' and '.join(odd) if odd else ''}"
+
+
+def tally(a: np.ndarray[Any, Any]) -> tuple[int, int, int]:
+    """How many elements are zero, NaN, infinite."""
+    numbers = a.astype(np.float64)
+    return int((numbers == 0).sum()), int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
+
+
+def figures(a: np.ndarray[Any, Any], *, moments: bool = False) -> str:
+    """`-0.42 … 2.82`, of the finite elements; `7` of one alone, `all 7` of equal ones; `3 of 12 are true` of bools."""
+    if not a.size:
+        return "no elements"
+    if a.dtype.kind == "b":
+        return f"{int(a.sum())} of {a.size} are true"
+    numbers = a.astype(np.float64).reshape(-1)
+    finite = numbers[np.isfinite(numbers)]
+    if not finite.size:
+        return "no finite elements"
+    if finite.size == a.size and finite.min() == finite.max():
+        return f"{finite[0]:.6g}" if a.size == 1 else f"all {finite[0]:.6g}"
+    shown = f"{finite.min():.4g} … {finite.max():.4g}"
+    return f"{shown}, mean {finite.mean():.4g}, std {finite.std():.3g}" if moments else shown
 
 
 def _spec_text(a: np.ndarray[Any, Any]) -> str:

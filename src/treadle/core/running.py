@@ -76,7 +76,11 @@ def results_kept() -> Iterator[list[Any]]:
 
 @contextmanager
 def repeating(results: list[Any] | None) -> Iterator[None]:
-    """Repeat a run: nothing prints, checks are made, and host functions return what they returned then."""
+    """Repeat a run: nothing prints, checks are made, and host functions return what they returned then.
+
+    Args:
+        results: of the host functions, in order; None: they are called again.
+    """
     before = _running.given
     _running.given = None if results is None else iter(results)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import copyreg
 import itertools
 import os
 import sys
@@ -76,8 +78,8 @@ _place = _Place()
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs treadle's own code, or a `with` of it. Doctests in its files are the user's code."""
-    return frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__))
+    """Whether a frame runs treadle's own code, or a `with` or copy of it. Doctests in its files are the user's code."""
+    return frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__, copy.__file__, copyreg.__file__))
 
 
 def caller() -> Source:

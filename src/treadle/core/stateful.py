@@ -9,6 +9,7 @@ assigned: that is how `self.mean = …` works inside compiled code.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -19,13 +20,26 @@ from treadle.core.assignments import Place, note, note_created
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.owned import Parameter, State, wrap_like
 from treadle.core.registry import array_namespace
+from treadle.core.source import Source, caller, is_ours
 from treadle.core.tensor import Tensor
 
 
 class Stateful:
     """Base of objects that own tensors in their attributes. A tree: its leaves are its variables."""
 
-    __slots__ = ("__dict__", "__weakref__", "_surveys")  # _surveys: what Variables.of found last
+    # _surveys: what Variables.of found last; _lines: where the user's code made it ("") and its variables (their names)
+    __slots__ = ("__dict__", "__weakref__", "_lines", "_surveys")
+
+    _lines: dict[str, Source]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = object.__new__(cls)
+        object.__setattr__(made, "_lines", {"": caller()})
+        return made
+
+    def made_at(self, name: str = "") -> Source:
+        """The user's line that gave it a variable of this name; where a layer of treadle's did, that made the layer."""
+        return self._lines.get(name) or self._lines[""]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
@@ -39,6 +53,8 @@ class Stateful:
             note_created(self.__dict__, name, value)
         if old is None and isinstance(value, Parameter | State):
             note(self.__dict__, name, value)
+            if not is_ours(sys._getframe(1)):
+                self._lines[name] = caller()
         self.__dict__[name] = value
 
     def _as_variable(self, name: str, old: Parameter | State, value: Any) -> Any:

@@ -31,6 +31,7 @@ from treadle.core.errors import TraceError, TreadleError
 from treadle.core.graph import Atom, Graph, Literal, Node, Var, has_effects
 from treadle.core.primitive import Primitive
 from treadle.core.registry import backend
+from treadle.core.running import results_kept
 from treadle.core.source import caller, current_origin, current_scope, place_text
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor, concrete
@@ -62,7 +63,8 @@ class Trace:
         self._outer: tuple[Trace | None, Trace | None, int] = None, None, 0
         self._literals: dict[int, tuple[Literal, Tensor]] = {}
         self._frozen: list[TreadleError] = []  # raised at the end: a layer that is built on the way is none of them
-        self.values: dict[Var, Any] = {}  # the numbers of what was computed while recording
+        # The numbers of what was computed while recording; of nodes with effects, what host functions inside returned.
+        self.values: dict[Var | Node, Any] = {}
 
     def __enter__(self) -> Trace:
         self._outer = _state.stage, _state.program, _state.level
@@ -126,14 +128,19 @@ class Trace:
         except TreadleError as e:
             raise e.at(place_text(source, scope)) from None
         outputs = [Var(s) for s in specs]
-        self.nodes.append(Node(primitive, atoms, params, outputs, source, scope, current_origin()))
+        node = Node(primitive, atoms, params, outputs, source, scope, current_origin())
+        self.nodes.append(node)
         values: Sequence[Any] = [None] * len(specs)
         # Inside of a stage trace effects happen when that graph runs, and not while it is traced.
         if self.computes and not (self._outer[0] is not None and has_effects(primitive, params)):
             if known is not None:
                 values = known
             elif all(x._value is not None for x in inputs):
-                values = _run(primitive, inputs, params)
+                if primitive.multiple and has_effects(primitive, params):
+                    with results_kept() as self.values[node]:
+                        values = _run(primitive, inputs, params)
+                else:
+                    values = _run(primitive, inputs, params)
             self.values.update((o, v) for o, v in zip(outputs, values, strict=True) if v is not None)
         return tuple(Tensor(s, v, self, o) for s, v, o in zip(specs, values, outputs, strict=True))
 
@@ -238,7 +245,7 @@ class Traced:
 
     graph: Graph
     captured: list[Tensor]
-    values: dict[Var, Any]
+    values: dict[Var | Node, Any]
 
 
 def trace(

@@ -31,7 +31,7 @@ def _(*inputs: Any, function: Opaque, derivative: Opaque | None, outputs: _Outpu
     made = next_result()
     if made is None:
         made = _call(inputs, function, outputs, batch)
-        keep_result(made)
+    keep_result(made)  # of a repeated run too: what repeats may itself be repeated
     return made  # type: ignore[no-any-return]
 
 
@@ -128,8 +128,8 @@ def host(
     """Call a Python function with NumPy arrays, from inside compiled code too.
 
     It runs once at each run of the graph, in the place where it stands, and counts as an effect: it is neither dropped
-    nor repeated. Under `td.vmap` it runs once for each example. (Outside of `td.compile`, the derivative of a loop runs
-    the loop's body, and what it calls, a second time; so does `td.checkpoint`.)
+    nor repeated: not by derivatives either, which go over a loop again with what it returned. `td.checkpoint` alone
+    computes again, and so calls again. Under `td.vmap` it runs once for each example.
 
     Args:
         function: takes trees of NumPy arrays like `args`, returns a tree like `result_shape`.

@@ -7,8 +7,10 @@ Moments are float32 (float64 for float64 parameters), and so is the arithmetic o
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias, Union
 
 import numpy as np
@@ -33,6 +35,26 @@ Clip: TypeAlias = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 def work_dtype(x: Tensor) -> DType:
     """What a parameter is updated in, and what its moments are kept in."""
     return float64 if x.dtype is float64 else float32
+
+
+class _Watching(threading.local):
+    """Who is told the gradients of updates in this thread."""
+
+    def __init__(self) -> None:
+        self.observers: list[Callable[[Mapping[str, Any]], None]] = []
+
+
+_watching = _Watching()
+
+
+@contextmanager
+def updates_observed(observer: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Call `observer(gradients)` at each update of an optimiser."""
+    _watching.observers.append(observer)
+    try:
+        yield
+    finally:
+        _watching.observers.remove(observer)
 
 
 class Optimizer(Stateful):
@@ -132,6 +154,8 @@ class Optimizer(Stateful):
         parameters = _parameters(model)
         paths = chosen_paths("trainable", self.trainable, parameters)
         check_gradients(parameters, gradients, paths)
+        for observer in _watching.observers:
+            observer(gradients)
         self._check_moments(parameters, paths)
         with scope(type(self).__name__), phase("optimizer"):
             new = self._updated({p: parameters[p] for p in paths}, gradients)

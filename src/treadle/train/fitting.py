@@ -55,6 +55,7 @@ def fit(
     resume: bool = True,
     compile: Compile = True,
     nan: str = "stop",
+    nan_check: bool = False,
     tbptt: int | None = None,
     step: Callable[..., Any] | None = None,
     validation_step: Callable[..., Any] | None = None,
@@ -91,8 +92,10 @@ def fit(
         compile: run the step as one compiled graph, traced once for each shape of a batch; False runs it op by op, for
             debugging. Names for sizes that change, `{"x": ("batch", "time", None)}`, let one version serve them all:
             td.compile's `dynamic=`, for x, y and weights.
-        nan: what to do when the loss or a gradient is NaN or infinite: "stop" raises, "skip" leaves that step out,
-            "ignore" goes on.
+        nan: what to do when the loss or a gradient is NaN or infinite (with `step`, the loss): "stop" raises, "skip"
+            leaves that step out, "ignore" goes on.
+        nan_check: where NaN and infinities are looked for, besides: in all that a step leaves, the updated parameters,
+            the optimiser's moments, the model's states, and the results of a `step`. `nan` says what is done then.
         tbptt: truncated back-propagation through time: sequences x `[batch, time, …]`, with targets for each step, are
             cut into segments of so many steps. Each segment is a step of training; the layers made with
             `stateful=True` carry their state from one to the next, and the gradient ends where the segment begins.
@@ -107,7 +110,8 @@ def fit(
 
     Raises:
         ArgumentError: an unknown argument (the nearest name is given), or a value that does not fit.
-        NonFiniteError: the loss became NaN or infinite; the model has its weights from before that step.
+        NonFiniteError: the loss (a gradient, with `nan_check` a weight, …) became NaN or infinite; the model has its
+            weights from before that step.
         ShapeError, DTypeError, …: as model and loss raise them.
         SaveError: a checkpoint cannot be written, or belongs to another model or other data.
 
@@ -121,6 +125,8 @@ def fit(
     require_model(model, "td.fit")
     if nan not in NAN:
         raise ArgumentError(f"nan={nan!r}: there are {', '.join(map(repr, NAN))}")
+    if nan_check and nan == "ignore":
+        raise ArgumentError('nan_check=True looks for NaN, and nan="ignore" does nothing about it: leave one of them')
     if not isinstance(epochs, int) or epochs < 0:
         raise ArgumentError(f"epochs={epochs!r}: an integer of at least 0")
     if (loss is None) == (step is None):
@@ -158,6 +164,7 @@ def fit(
         shuffle=shuffle,
         batch_size=batch_size,
         nan=nan,
+        nan_check=nan_check,
         compiled=compile,
         resume=resume,
         checkpoint=checkpoint if isinstance(checkpoint, Checkpoint) or checkpoint is None else Checkpoint(checkpoint),
@@ -169,7 +176,7 @@ def fit(
         validation=validation,
         loss=None if loss is None else as_loss(loss),
         objective=None if loss is None else training_objective(as_loss(loss), precision),
-        step=_step(model, loss, step, bool(measures), compile, precision),
+        step=_step(model, loss, step, bool(measures), compile, precision, nan_check),
         own_step=step is not None,
         validation_step=None if validation_step is None else own_step(model, validation_step, compile),
         metrics=measures,
@@ -180,12 +187,12 @@ def fit(
 
 
 def _step(
-    model: Any, loss: Any, step: Any, keep_prediction: bool, compiled: Compile, precision: str
+    model: Any, loss: Any, step: Any, keep_prediction: bool, compiled: Compile, precision: str, nan_check: bool
 ) -> Callable[..., Any]:
     if step is not None:
-        return own_step(model, step, compiled)
+        return own_step(model, step, compiled, nan_check)
     check_compile(compiled, ("x", "y", "weights"))
-    return training_step(model, as_loss(loss), keep_prediction, compiled, precision)
+    return training_step(model, as_loss(loss), keep_prediction, compiled, precision, nan_check)
 
 
 def _validation(source: Source, data: Any, fraction: float | None, batch_size: int) -> tuple[Source, Source | None]:

@@ -161,7 +161,10 @@ class _Visit:
         for path in self.model.parameters():
             if self._place_of(path)[1] not in used:
                 self._say(
-                    "unused parameter", path, "the loss does not depend on it: it is never read, or its value is not"
+                    "unused parameter",
+                    path,
+                    "the loss does not depend on it: it is never read, or its value is not (made at "
+                    f"{_made_at(self.model, path)})",
                 )
 
     def _place_of(self, path: str) -> tuple[int, Var]:
@@ -169,6 +172,13 @@ class _Visit:
         graph = self.opened.graph
         k = graph.input_names.index(f"model.{path}")
         return k, graph.inputs[k]
+
+    def _read_at(self, path: str) -> str:
+        """`, read at model.py:12`, if it is."""
+        var = self._place_of(path)[1]
+        reads = (str(node.source) for node in self.opened.graph.nodes if var in node.inputs)
+        line = next(reads, None)
+        return "" if line is None else f", read at {line}"
 
     def _stale(self) -> None:
         streams = tuple(f"{path}." for path in _streams(self.model))
@@ -178,7 +188,7 @@ class _Visit:
                     "stale state",
                     path,
                     "it is a State, and a training step never assigns it: assign self.… in the layer's call, or make "
-                    "it a plain tensor or a Parameter",
+                    f"it a plain tensor or a Parameter (made at {_made_at(self.model, path)}{self._read_at(path)})",
                 )
 
     # numbers
@@ -235,7 +245,7 @@ class _Visit:
         return "?"
 
     def _gradients(self) -> dict[str, float]:
-        names, graph = fetched(self.opened.graph, self.opened.result, ["grad/**/out"], "td.doctor")
+        names, _, graph = fetched(self.opened.graph, self.opened.result, ["grad/**/out"], "td.doctor")
         values = self.opened.run(graph, self.opened.inputs)
         sizes = {
             n.removeprefix("grad/").removesuffix("/out"): float(np.linalg.norm(v.numpy().astype(np.float64)))
@@ -362,6 +372,15 @@ def _ancestors(graph: Graph) -> set[Var]:
         if not needed.isdisjoint(node.outputs):
             needed.update(a for a in node.inputs if isinstance(a, Var))
     return needed
+
+
+def _made_at(model: Any, path: str) -> str:
+    """The user's line that made a variable of the model, or the layer that has it."""
+    modules = model.modules()
+    owner, name = path.rpartition(".")[::2]
+    while owner and owner not in modules:  # in a list or dict of a module
+        owner, name = owner.rpartition(".")[0], ""
+    return str(modules[owner].made_at(name))
 
 
 def _streams(model: Any) -> list[str]:

@@ -17,6 +17,7 @@ from treadle.core.tensor import Tensor
 from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
+from treadle.train.checked import NO_RESULTS
 from treadle.train.checkpoints import Checkpoint, Saved
 from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
@@ -40,9 +41,19 @@ class Settings:
     shuffle: bool
     batch_size: int
     nan: str
+    nan_check: bool
     compiled: Compile
     resume: bool
     checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a step began with: the variables of the model and the optimiser, and its batch."""
+
+    variables: list[Tensor]
+    batch: Any
+    number: int
 
 
 @dataclass
@@ -66,7 +77,7 @@ class Run:
     batch: int = 0
     history: History = field(default_factory=History)
     means: dict[str, Mean] = field(default_factory=dict)
-    recent: deque[list[Tensor]] = field(default_factory=lambda: deque(maxlen=2))  # variables before the last steps
+    recent: deque[Before] = field(default_factory=lambda: deque(maxlen=2))  # before the last steps
 
     def run(self) -> History:
         first, self._batches = self.source.peek()
@@ -104,7 +115,7 @@ class Run:
             loss_function=self.loss,
             objective=self.objective,
             step_function=self.step,
-            step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
+            step_arguments=(self.model, self.optimizer, *self._arguments(batch)),
             settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
         )
 
@@ -182,17 +193,15 @@ class Run:
 
     def _one_step(self, batch: Any) -> None:
         variables = Variables([self.model, self.optimizer])
-        before = variables.read()
-        if self.own_step:
-            values = self._own_step(batch)
-        else:
-            x, y, weights = unpack(batch)
-            out = self.step(self.model, self.optimizer, x, y, weights)
-            values = {"loss": float(out["loss"])}
-        good = math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
+        before = Before(variables.read(), batch, self.context.step + 1)
+        out = self.step(self.model, self.optimizer, *self._arguments(batch))
+        out, good = out if self.settings.nan_check else (out, True)
+        values = self._own_results(out) if self.own_step else {"loss": float(out["loss"])}
+        # The step adds numbers up to see whether they are finite: of very large ones that may be wrong.
+        good = bool(good) or nonfinite.all_finite([*values.values(), *variables.read()])
+        good = good and math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
         if not good and self.settings.nan != "ignore":
-            flags = {} if self.own_step else out["gradients"]
-            self._not_finite(values["loss"], batch, variables, before, flags)
+            self._not_finite(values, variables, before, {} if self.own_step else out["gradients"])
             return
         self.recent.append(before)
         self.context.step += 1
@@ -200,67 +209,65 @@ class Run:
         self.history.steps.append(values["loss"])
         if self.own_step:
             self._gather(values, float(batch_rows(batch)))
+            measured = (out.get("prediction"), out.get("target"), out.get("weights"))
         else:
+            _, y, weights = unpack(batch)
             self._gather(values, loss_weight(y, weights, batch))
-            for metric in self.metrics:
-                metric.update(out["prediction"], y, weights)
+            measured = (out["prediction"], y, weights)
+        for metric in self.metrics:
+            metric.update(*measured)
 
-    def _own_step(self, batch: Any) -> dict[str, float]:
-        out = self.step(self.model, self.optimizer, batch)
+    def _arguments(self, batch: Any) -> tuple[Any, ...]:
+        """What a step takes of a batch."""
+        return (batch,) if self.own_step else unpack(batch)
+
+    def _own_results(self, out: Any) -> dict[str, float]:
         if not isinstance(out, dict) or "loss" not in out:
             raise ArgumentError('step= must return a dict with "loss" in it')
-        rest = {k: v for k, v in out.items() if k not in ("prediction", "target", "weights")}
         if self.metrics and not {"prediction", "target"} <= set(out):
             raise ArgumentError('with step=, metrics need "prediction" and "target" in the dict that it returns')
-        values = scalars(rest, "step")
-        for metric in self.metrics:
-            metric.update(out["prediction"], out["target"], out.get("weights"))
-        return values
+        return scalars({k: v for k, v in out.items() if k not in NO_RESULTS}, "step")
 
     def _gather(self, values: dict[str, float], weight: float) -> None:
         for name, value in values.items():
             self.means.setdefault(name, Mean(name)).update([value], weights=[weight])
         self.context.logs = {name: m.result() for name, m in self.means.items()}
 
-    def _not_finite(self, loss: float, batch: Any, variables: Variables, before: list[Tensor], flags: Any) -> None:
+    def _not_finite(self, values: dict[str, float], variables: Variables, before: Before, flags: Any) -> None:
         """Put the last good weights back; then go on ("skip") or say what was seen ("stop")."""
-        good = before
-        for candidate in [before, *reversed(self.recent)]:
-            good = candidate
-            if nonfinite.all_finite(candidate):
-                break
-        variables.write(good)
+        spoilt = [path for path, x in _places(variables) if not nonfinite.all_finite([x])]
+        good = next((b for b in (before, *reversed(self.recent)) if nonfinite.all_finite(b.variables)), before)
+        variables.write(good.variables)
         if self.settings.nan == "skip":
             self.history.skipped += 1
             self.context.step += 1
-            self.history.steps.append(loss)
+            self.history.steps.append(values["loss"])
             return
-        if good is not before:
-            flags = {}
         saved = ""
         if self.settings.checkpoint is not None:
             saved = f", and so has the checkpoint {self._save()}"
         raise nonfinite.report(
-            loss=loss,
+            results=values,
             epoch=self.epoch,
             batch=self.batch,
             step=self.context.step,
+            good=good.number,
             losses=self.history.steps,
             rate=self._rate(),
-            gradients=flags,
+            gradients=flags if good is before else {},
+            spoilt=spoilt,
             variables=dict(self.model.variables()),
-            data=batch,
-            prediction=None if self.own_step else self._prediction(batch),
+            data=good.batch,
+            prediction=None if self.own_step else self._prediction(good.batch),
             saved=saved,
-            origin=self._origin(batch),
+            origin=self._origin(good.batch),
         )
 
     def _origin(self, batch: Any) -> NonFiniteError | None:
         """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
         step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
-        arguments = (batch,) if self.own_step else unpack(batch)
         try:
-            return step.why_not_finite(self.model, self.optimizer, *arguments)
+            return step.why_not_finite(self.model, self.optimizer, *self._arguments(batch))
         except TraceError:  # a step that only runs op by op
             return None
 
@@ -381,6 +388,13 @@ class Run:
             known = state["callbacks"].get(f"{i}.{type(callback).__name__}")
             if known is not None:
                 callback.restore(known)
+
+
+def _places(variables: Variables) -> list[tuple[str, Tensor]]:
+    """The variables of the model and the optimiser with words for them: "kernel", "optimizer.moments.kernel"."""
+    owners = {"0": "", "1": "optimizer."}
+    parts = [path.partition(".") for path in variables.paths]
+    return [(owners[head] + rest, x) for (head, _, rest), x in zip(parts, variables.read(), strict=True)]
 
 
 def _arrays(owner: Any) -> dict[str, Any]:

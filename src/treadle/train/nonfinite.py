@@ -15,13 +15,15 @@ from treadle.train._words import count
 
 def report(
     *,
-    loss: float,
+    results: Mapping[str, float],
     epoch: int,
     batch: int,
     step: int,
+    good: int,
     losses: Sequence[float],
     rate: float | None,
     gradients: Mapping[str, Any],
+    spoilt: list[str],
     variables: Mapping[str, Any],
     data: Any,
     prediction: Any,
@@ -31,19 +33,17 @@ def report(
     """The error, with what is known: losses before, learning rate, gradients, parameters, the batch's range, a hint.
 
     Args:
+        good: the number of the step before which all was finite, this one's or one before.
+        spoilt: the weights and moments that are not finite after the step.
         origin: which node made the first value that is not finite, and of what.
     """
     bad_gradients = [path for path, finite in gradients.items() if not bool(finite)]
     bad_variables = [path for path, x in variables.items() if not _all_finite(x)]
     parts = [(name, x) for name, x in _named(data) if np.asarray(x).dtype.kind in "fV"]
     bad_data = [name for name, x in parts if not _all_finite(x)]
-    what = (
-        f"the loss is {loss:.6g}"
-        if not np.isfinite(loss)
-        else f"the loss is {loss:.6g}, but its gradient is not finite"
-    )
+    loss = results["loss"]
     lines = [
-        f"{what} in epoch {epoch + 1}, batch {batch + 1} (step {step + 1}).",
+        f"{_what(results, bad_gradients, spoilt)} in epoch {epoch + 1}, batch {batch + 1} (step {step + 1}).",
         f"  losses before        {_last(losses)}",
         f"  learning rate        {'unknown' if rate is None else f'{rate:.4g}'}",
     ]
@@ -53,16 +53,36 @@ def report(
     lines += [f"  {name:<20} {describe(x)}" for name, x in _named(data)]
     if prediction is not None:
         lines += [f"  {name:<20} {describe(x)}" for name, x in _named(prediction, "prediction")]
-    lines.append(f"  The model has its weights from before this step{saved}.")
+    when = "this step" if good > step else f"step {good}, which spoilt them"
+    lines.append(f"  The model has its weights from before {when}{saved}.")
     if origin is not None:
         place = f", {origin.place}" if origin.place else ""
         lines.append(f"  First{place}: " + origin.message.replace("\n", "\n  "))
-    lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), prediction, losses, rate)}")
+    updated = bool(spoilt) and (good <= step or bool(np.isfinite(loss))) and not bad_gradients
+    lines.append(f"  {_hint(bad_data, bad_variables, bool(np.isfinite(loss)), updated, prediction, losses, rate)}")
     return NonFiniteError("\n".join(lines))
 
 
+def _what(results: Mapping[str, float], bad_gradients: list[str], spoilt: list[str]) -> str:
+    loss = f"the loss is {results['loss']:.6g}"
+    if not np.isfinite(results["loss"]):
+        return loss
+    bad = [name for name, value in results.items() if not np.isfinite(value)]
+    if bad:
+        return f"{loss}, but {bad[0]} is {results[bad[0]]:.6g}"
+    if bad_gradients or not spoilt:
+        return f"{loss}, but its gradient is not finite"
+    return f"{loss}, but what the step assigns is not finite, {_some(spoilt, len(spoilt)).partition(': ')[2]},"
+
+
 def _hint(
-    bad_data: list[str], bad_variables: list[str], finite_loss: bool, prediction: Any, losses: Any, rate: Any
+    bad_data: list[str],
+    bad_variables: list[str],
+    finite_loss: bool,
+    updated: bool,
+    prediction: Any,
+    losses: Any,
+    rate: Any,
 ) -> str:
     if bad_data:
         return (
@@ -82,6 +102,11 @@ def _hint(
         return (
             "The data and the weights are finite and the prediction is not: something in the model overflows or "
             "divides by 0 (exp, log, sqrt, or a division by a sum that can be 0)."
+        )
+    if updated:
+        return (
+            "The loss was finite, and what the step assigned was not: too high a learning rate, a moment beyond what "
+            "the dtype holds, a state of the model, or the slope of a root or norm that is 0 here."
         )
     if finite_loss:
         return "Look for a slope that is infinite: sqrt, log, a norm or a power below 1 of something that is 0 here."

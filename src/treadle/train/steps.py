@@ -18,6 +18,7 @@ from treadle.nn.precision import autocast, check_precision
 from treadle.nn.widening import widened
 from treadle.train._building import call_model
 from treadle.train._words import suggestion
+from treadle.train.checked import checked
 from treadle.transforms import compile as _compile
 from treadle.transforms import value_and_grad
 from treadle.transforms.compiling import Compiled
@@ -146,9 +147,13 @@ def kept(model: Any, key: Hashable, make: Callable[[], Callable[..., Any]]) -> C
     return steps[key]
 
 
-def _compiled(function: Callable[..., Any], compiled: Compile) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], compiled: Compile, nan_check: bool = False) -> Callable[..., Any]:
     """The function compiled as asked; sizes are named for those arguments that it has."""
-    if not compiled or isinstance(function, Compiled):
+    if isinstance(function, Compiled):
+        return function.around(checked(function.function)) if nan_check else function
+    if nan_check:
+        function = checked(function)
+    if not compiled:
         return function
     sizes = {} if compiled is True else compiled
     names = inspect.signature(function).parameters
@@ -187,9 +192,17 @@ def training_objective(loss: Loss, precision: str = "float32") -> Callable[..., 
 
 
 def training_step(
-    model: Any, loss: Loss, keep_prediction: bool, compiled: Compile, precision: str = "float32"
-) -> Callable[..., dict[str, Any]]:
-    """(model, optimizer, x, y, weights) → loss, whether each gradient is finite, perhaps the prediction."""
+    model: Any,
+    loss: Loss,
+    keep_prediction: bool,
+    compiled: Compile,
+    precision: str = "float32",
+    nan_check: bool = False,
+) -> Callable[..., Any]:
+    """(model, optimizer, x, y, weights) → loss, whether each gradient is finite, perhaps the prediction.
+
+    With `nan_check`, that and whether all that the step leaves is finite: see `checked`.
+    """
     whole = training_objective(loss, precision)
 
     def train_step(model: Any, optimizer: Any, x: Any, y: Any, weights: Any) -> dict[str, Any]:
@@ -202,8 +215,8 @@ def training_step(
         optimizer.update(model, gradients)
         return {"loss": value, "prediction": prediction, "finite": _all_true(value, finite), "gradients": finite}
 
-    key = ("train", loss, keep_prediction, repr(compiled), precision)
-    return kept(model, key, lambda: _compiled(train_step, compiled))
+    key = ("train", loss, keep_prediction, repr(compiled), precision, nan_check)
+    return kept(model, key, lambda: _compiled(train_step, compiled, nan_check))
 
 
 def _single(x: Any) -> Any:
@@ -229,6 +242,8 @@ def evaluation_step(model: Any, loss: Loss | None, compiled: Compile) -> Callabl
     return kept(model, ("evaluate", loss, repr(compiled)), lambda: _compiled(evaluation_step, compiled))
 
 
-def own_step(model: Any, function: Callable[..., Any], compiled: Compile) -> Callable[..., Any]:
-    """A step that is given as a function, compiled unless it is already."""
-    return kept(model, ("own", function, repr(compiled)), lambda: _compiled(function, compiled))
+def own_step(
+    model: Any, function: Callable[..., Any], compiled: Compile, nan_check: bool = False
+) -> Callable[..., Any]:
+    """A step that is given as a function, compiled unless it is already; with `nan_check`, as `checked` makes it."""
+    return kept(model, ("own", function, repr(compiled), nan_check), lambda: _compiled(function, compiled, nan_check))

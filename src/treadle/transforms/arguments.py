@@ -173,8 +173,20 @@ class Outcome:
     built: bool = False
 
 
-def run_eagerly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Call a function as it is, with arrays made tensors; what it assigned is undone if it raises."""
+REFUSED: Any = object()
+
+
+def run_eagerly(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    accepts: Callable[[Sequence[Tensor]], bool] | None = None,
+) -> Any:
+    """Call a function as it is, with arrays made tensors; what it assigned is undone if it raises.
+
+    Args:
+        accepts: of the results and variables; if it does not, what was assigned is undone, and `REFUSED` returned.
+    """
     call = Call(function, args, kwargs)
     new_args, new_kwargs = trees.unflatten(call.structure, call.all_leaves)
     before = call.variables.read()
@@ -183,6 +195,9 @@ def run_eagerly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
     except BaseException:
         call.variables.write(before)
         raise
+    if accepts is not None and not accepts([*result.tensors, *call.variables.read()]):
+        call.variables.write(before)
+        return REFUSED
     return result.rebuild(result.tensors)
 
 

@@ -23,10 +23,10 @@ from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
-from treadle.transforms.arguments import Call, Result, function_name, is_array, run_eagerly, with_rebuild
+from treadle.transforms.arguments import REFUSED, Call, Result, function_name, is_array, run_eagerly, with_rebuild
 from treadle.transforms.fetching import fetched, overridden, result_paths
 from treadle.transforms.names import Place, names_of
-from treadle.transforms.provenance import FiniteGuard, error_of, with_finite_flag
+from treadle.transforms.provenance import FiniteGuard, are_finite, error_of
 from treadle.transforms.rewiring import rewired
 from treadle.transforms.shortcut import MISS, Shortcut, shortcut
 from treadle.transforms.simplify import simplify
@@ -103,7 +103,8 @@ class Opened:
     def values(self, places: Sequence[Place]) -> list[Tensor]:
         """These values, from one run."""
         graph = rewired(self.graph, places, {})
-        return self.run(graph.with_outputs(graph.outputs[len(self.graph.outputs) :]).prune(), self.inputs)
+        first = len(self.graph.outputs)
+        return self.run(graph.with_outputs(graph.outputs[first : first + len(places)]).prune(), self.inputs)
 
 
 class Compiled:
@@ -146,7 +147,10 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_eager():
-            return run_eagerly(self.function, args, kwargs)
+            out = run_eagerly(self.function, args, kwargs, are_finite if self.nan_check else None)
+            if out is REFUSED:
+                raise self.why_not_finite(*args, **kwargs)
+            return out
         for known in self._shortcuts if _instead.run is None else ():
             out = known(args, kwargs)
             if out is not MISS:
@@ -167,6 +171,10 @@ class Compiled:
             return entry.result.rebuild(outs[:n])
 
         return with_rebuild(attempt, self.function, args, kwargs)
+
+    def around(self, function: Callable[..., Any]) -> Compiled:
+        """Another function, such as one that calls this one's, compiled as this one is."""
+        return Compiled(function, self.dynamic, self.backend, self.name, self.nan_check, closes_over=self.closes_over)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph that a call with these arguments runs."""
@@ -201,11 +209,13 @@ class Compiled:
         (`tanh_1` the second), and `%3` as the graph prints it. `*` stands for a part of a name without "/",
         `**` for any.
         "grad/" before a name means the gradient of the scalar result (the one called "loss", else the first) with
-        respect to that value. Values in the body of a scan come with the steps in front. What is in a `td.cond` or
-        `td.while_loop`, which may not run or run unknown times, cannot be fetched; it can be printed.
+        respect to that value. Values in the body of a scan come with the steps in front, those of a while_loop as they
+        were in its last turn. Those in a branch of a `td.cond` are there if it is taken; in a scan, they are NaN (0 if
+        integers) at the steps that do not take it.
 
         Raises:
-            ArgumentError: no value has such a name; the message has names that are near.
+            ArgumentError: no value has such a name (the message has names that are near); or it was not made, because
+                its branch was not taken, or its loop made no turn. A name with stars leaves out what was not made.
 
         >>> import treadle as td
         >>> def loss(w, x):
@@ -222,9 +232,9 @@ class Compiled:
         def attempt(call: Call) -> dict[str, Tensor]:
             with self._lock:
                 entry, variables = self._entry(call)
-                found, graph = fetched(entry.graph, entry.result, names, what)
-            outs = self._run_graph(graph, [*call.leaves, *variables, *entry.captured])
-            return dict(zip(found, outs, strict=True))
+                made = fetched(entry.graph, entry.result, names, what)
+            outs = self._run_graph(made.graph, [*call.leaves, *variables, *entry.captured])
+            return made.found(outs, [names] if isinstance(names, str) else names, what)
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
@@ -233,7 +243,7 @@ class Compiled:
 
         Args:
             values: by name, as in `fetch`: a tensor of the value's shape and dtype, or a function of what the value
-                would have been. In the body of a scan it is replaced at each step.
+                would have been. In the body of a loop it is replaced at each step, in a branch when that is taken.
 
         Raises:
             ArgumentError: no value has such a name.
@@ -273,7 +283,7 @@ class Compiled:
         """Run a graph made of a traced version's, on this function's backend."""
         executable = graph.derived.get("fetching")
         if executable is None:
-            executable = graph.derived["fetching"] = get_backend(self.backend).prepare(simplify(graph))
+            executable = graph.derived["fetching"] = self._prepare(graph)
         values = executable([x.numpy() for x in inputs])
         return [Tensor(Spec(v.shape, s.dtype), v) for v, s in zip(values, graph.output_specs, strict=True)]
 
@@ -345,7 +355,7 @@ class Compiled:
             with self._lock:
                 entry, variables = self._entry(call)
             inputs = [x.numpy() for x in (*call.leaves, *variables, *entry.captured)]
-            return error_of(entry.graph, inputs, [])
+            return error_of(entry.graph, inputs, [], self._prepare)
 
         return with_rebuild(attempt, self.function, args, kwargs)  # type: ignore[no-any-return]
 
@@ -423,12 +433,11 @@ class Compiled:
         closed = graph.close()
         self._notice_unrolled(closed)
         result.leaves = [None if isinstance(x, Tensor) else x for x in result.leaves]  # drop the symbols
-        prepare = get_backend(self.backend).prepare
-        if self.nan_check:
-            executable = FiniteGuard(closed, prepare(simplify(with_finite_flag(closed))))
-        else:
-            executable = prepare(simplify(closed))
+        executable = FiniteGuard(closed, self._prepare) if self.nan_check else self._prepare(closed)
         return Entry(closed, captured, result, list(outcome.assigned), executable, closed.output_specs)
+
+    def _prepare(self, graph: Graph) -> Any:
+        return get_backend(self.backend).prepare(simplify(graph))
 
     def _notice(self, call: Call) -> None:
         """Say in one line that an axis or a number changes again and again."""

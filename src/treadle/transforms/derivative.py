@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, Union
 from treadle.core.errors import DerivativeError
 from treadle.core.graph import has_effects
 from treadle.core.primitive import Primitive, Unknown, Zero
-from treadle.core.running import quiet
+from treadle.core.running import repeating
 from treadle.core.source import phase
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
@@ -68,12 +68,14 @@ def push_node(
     *,
     rule: str = "push",
     known: Sequence[Any] | None = None,
+    called: list[Any] | None = None,
 ) -> tuple[Sequence[Tensor], Sequence[Tangent]]:
     """A node's outputs and their tangents.
 
     Args:
         rule: the rule that makes both at once, where the primitive has one: "push", or "linearize".
         known: the outputs' numbers, where they have been computed already.
+        called: what the host functions inside of it returned then, to be returned again.
     """
     active = any(not is_zero(t) for t in tangents)
     if any(map(is_transposable, tangents)):
@@ -82,7 +84,7 @@ def push_node(
         rule = "linearize"
     if active and rule in primitive.rules:
         # Where the numbers are known, the effects have happened: the rule runs the same again.
-        with quiet() if known is not None and has_effects(primitive, params) else nullcontext():
+        with repeating(called) if known is not None and has_effects(primitive, params) else nullcontext():
             outs, made = primitive.rules[rule](primals, tangents, **params)
         return outs, made
     outs = bind_known(primitive, primals, params, known)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.core.errors import ArgumentError, ShapeError
-from treadle.core.graph import Graph, Node
+from treadle.core.graph import Graph
 from treadle.core.primitive import Zero
 from treadle.core.registry import array_namespace
 from treadle.core.tensor import Tensor
@@ -20,7 +20,39 @@ from treadle.transforms.rewiring import Change, rewired
 GRADIENT = "grad/"
 
 
-def fetched(graph: Graph, result: Result, patterns: Sequence[str], what: str) -> tuple[list[str], Graph]:
+class Fetched(NamedTuple):
+    """What gives values by name.
+
+    Attributes:
+        names: of the values, in the order of the graph's outputs.
+        unsure: those among them that may not be made: the graph's last outputs say, for each, whether they were.
+        graph: gives these alone.
+    """
+
+    names: list[str]
+    unsure: list[str]
+    graph: Graph
+
+    def found(self, outs: Sequence[Tensor], patterns: Sequence[str], what: str) -> dict[str, Tensor]:
+        """The values by name, of a run of the graph; without what only a pattern with stars names and was not made.
+
+        Raises:
+            ArgumentError: a value that is asked for by its name was not made.
+        """
+        values = dict(zip(self.names, outs, strict=False))
+        for name, flag in zip(self.unsure, outs[len(self.names) :], strict=True):
+            if flag.numpy().any():
+                continue
+            if name in patterns:
+                raise ArgumentError(
+                    f"{what}: {name!r} was not made in this call: it is in a branch of td.cond that was not taken, or "
+                    "in a td.while_loop that made no turn"
+                )
+            del values[name]
+        return values
+
+
+def fetched(graph: Graph, result: Result, patterns: Sequence[str], what: str) -> Fetched:
     """The names of the values that are asked for, and the graph that gives them alone."""
     if isinstance(patterns, str):
         patterns = [patterns]
@@ -30,11 +62,11 @@ def fetched(graph: Graph, result: Result, patterns: Sequence[str], what: str) ->
     key = ("fetch", tuple(patterns))
     if key not in graph.derived:
         graph.derived[key] = _fetched(graph, result, list(patterns), what)
-    found: tuple[list[str], Graph] = graph.derived[key]
+    found: Fetched = graph.derived[key]
     return found
 
 
-def _fetched(graph: Graph, result: Result, patterns: list[str], what: str) -> tuple[list[str], Graph]:
+def _fetched(graph: Graph, result: Result, patterns: list[str], what: str) -> Fetched:
     paths = result_paths(result)
     named = names_of(graph, paths)
     values = chosen(named, [p for p in patterns if not p.startswith(GRADIENT)], what)
@@ -42,10 +74,11 @@ def _fetched(graph: Graph, result: Result, patterns: list[str], what: str) -> tu
     slopes = {n: p for n, p in slopes.items() if _has_gradient(graph, p, n, patterns, what)}
     read, moved = list(values.values()), list(dict.fromkeys(slopes.values()))
     names = [*values, *(GRADIENT + n for n in slopes)]
-    n = len(graph.outputs)
+    unsure = [name for name, place in values.items() if not place.is_certain]
+    n, m = len(graph.outputs), len(graph.outputs) + len(read)
     made = rewired(graph, read, {}, moved)
     if not moved:
-        return names, made.with_outputs(made.outputs[n:]).prune()
+        return Fetched(names, unsure, made.with_outputs(made.outputs[n:]).prune())
     loss = _loss(graph, paths, what)
     kept = made.with_outputs([*made.outputs[n:], made.outputs[loss]]).prune()
     own = len(graph.inputs)
@@ -57,9 +90,10 @@ def _fetched(graph: Graph, result: Result, patterns: list[str], what: str) -> tu
         seed = array_namespace().ones((), dtype=outs[-1].dtype)
         back = linear.transpose([*(Zero(s) for s in linear.output_specs[:-1]), seed])
         by_place = dict(zip(moved, back, strict=True))
-        return [*outs[:-1], *(instantiate(by_place[p]) for p in slopes.values())]
+        gradients = [instantiate(by_place[p]) for p in slopes.values()]
+        return [*outs[: m - n], *gradients, *outs[m - n : -1]]
 
-    return names, closed(run, graph.input_specs, graph.name, graph.input_names)
+    return Fetched(names, unsure, closed(run, graph.input_specs, graph.name, graph.input_names))
 
 
 def _has_gradient(graph: Graph, place: Place, name: str, patterns: Sequence[str], what: str) -> bool:
@@ -68,13 +102,19 @@ def _has_gradient(graph: Graph, place: Place, name: str, patterns: Sequence[str]
         if GRADIENT + name in patterns:
             raise ArgumentError(f"{what}: {name!r} is {place.var.spec}, which has no gradient")
         return False
-    node: Node | None = None
     inner = graph
-    for i in place.trail:
-        node = inner.nodes[i]
+    for door in place.trail:
+        node = inner.nodes[door.position]
+        refused = ""
         if node.primitive.name.startswith("custom_"):
-            raise ArgumentError(f"{what}: {name!r} is inside of a function with a derivative of its own")
-        inner = next(iter(node.graphs))
+            refused = "is inside of a function with a derivative of its own"
+        elif node.primitive.name == "while_loop":
+            refused = "is made anew in each turn of a td.while_loop, and has no one gradient: td.on_gradient sees each"
+        if refused and GRADIENT + name in patterns:
+            raise ArgumentError(f"{what}: {name!r} {refused}")
+        if refused:
+            return False
+        inner = door.of(node)
     return True
 
 
@@ -125,4 +165,4 @@ def _change(value: Any, place: Place, name: str, what: str) -> Change:
     return checked
 
 
-__all__ = ["fetched", "overridden", "result_paths"]
+__all__ = ["Fetched", "fetched", "overridden", "result_paths"]

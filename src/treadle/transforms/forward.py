@@ -22,14 +22,14 @@ def push_graph(
     primals: Sequence[Tensor],
     captured: Sequence[Tensor],
     tangents: Sequence[Tangent],
-    values: Mapping[Var, Any] | None = None,
+    values: Mapping[Var | Node, Any] | None = None,
 ) -> tuple[list[Tensor], list[Tangent]]:
     """Outputs and their tangents: the graph's nodes run again, each followed by its jvp rule.
 
     Args:
         values: numbers of the graph's values, where they have been computed already.
     """
-    numbers = values or {}
+    numbers: Mapping[Any, Any] = values or {}
     moved: dict[int, Tangent] = {}
     keep: list[Tensor] = []  # keeps the ids in `moved` valid
 
@@ -49,6 +49,7 @@ def push_graph(
             ins,
             [tangent_of(x) for x in ins],
             known=None if values is None or any(v is None for v in known) else known,
+            called=numbers.get(node),
         )
         keep.extend(outs)
         moved.update((id(o), t) for o, t in zip(outs, made, strict=True) if not isinstance(t, Zero))

@@ -48,12 +48,13 @@ def linearize(
     primals: Sequence[Tensor],
     captured: Sequence[Tensor],
     wanted: Sequence[bool],
-    values: Mapping[Var, Any] | None = None,
+    values: Mapping[Var | Node, Any] | None = None,
 ) -> tuple[list[Tensor], LinearMap]:
     """Outputs at `primals`, and the linear map of the inputs marked in `wanted`.
 
     Args:
-        values: numbers of the graph's values, where they have been computed already.
+        values: numbers of the graph's values, where they have been computed already; and what the host functions
+            inside of its nodes returned then.
     """
     known = values or {}
     tangents: dict[Var, Tangent] = {}
@@ -75,7 +76,7 @@ def linearize(
     return outs, LinearMap(linear, residuals, outputs, [o.spec for o in outs])
 
 
-def _linearize_node(node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tangent], known: Mapping[Var, Any]) -> None:
+def _linearize_node(node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tangent], known: Mapping[Any, Any]) -> None:
     primals = [env[a] if isinstance(a, Var) else literal_tensor(a) for a in node.inputs]
     ins: list[Tangent] = [tangents.get(a, Zero(a.spec)) if isinstance(a, Var) else Zero(a.spec) for a in node.inputs]
     values = [known.get(v) for v in node.outputs]
@@ -86,6 +87,7 @@ def _linearize_node(node: Node, env: dict[Var, Tensor], tangents: dict[Var, Tang
         ins,
         rule="linearize",
         known=None if any(v is None for v in values) else values,
+        called=known.get(node),
     )
     env.update(zip(node.outputs, outs, strict=True))
     tangents.update((v, t) for v, t in zip(node.outputs, made, strict=True) if not is_zero(t))

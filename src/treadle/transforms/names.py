@@ -4,27 +4,70 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from treadle.core.errors import ArgumentError
 from treadle.core.graph import Graph, Node, Var
 
-INSIDE = {"scan": "body", "call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}  # graphs that run as they are
-HIDDEN = ("while_loop", "cond")  # how often, or whether, what is inside runs is not known
+INSIDE = {"scan": "body", "while_loop": "body", "call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}
+UNCERTAIN = ("cond", "while_loop")  # what is inside may not run
+
+
+@dataclass(frozen=True)
+class Door:
+    """The way into a graph inside of a node: the node's position, and which branch if it is a `cond`."""
+
+    position: int
+    branch: int | None = None
+
+    def of(self, node: Node) -> Graph:
+        """The graph behind it."""
+        inner: Graph = (
+            node.params[INSIDE[node.primitive.name]] if self.branch is None else node.params["branches"][self.branch]
+        )
+        return inner
+
+
+def doors(graph: Graph) -> Iterator[tuple[Door, Node]]:
+    """The ways into the graphs inside of a graph, but for conditions of loops."""
+    for i, node in enumerate(graph.nodes):
+        if node.primitive.name == "cond":
+            yield from ((Door(i, k), node) for k in range(len(node.params["branches"])))
+        elif node.primitive.name in INSIDE:
+            yield Door(i), node
 
 
 @dataclass(frozen=True)
 class Place:
-    """A value: the nodes around it, by their positions from outside inwards, and itself.
+    """A value: the way to it from outside inwards, and itself.
 
     Attributes:
-        lengths: of the loops among those nodes, outermost first.
+        lengths: of the scans on the way, outermost first.
+        is_certain: whether it is made in every run: not in a branch, nor in a `while_loop`, which may make no turn.
     """
 
-    trail: tuple[int, ...]
+    trail: tuple[Door, ...]
     var: Var
     lengths: tuple[object, ...] = ()
+    is_certain: bool = True
+
+    def inside(self, node: Node) -> Place:
+        """This place as one of the graph inside of the outermost node on its way."""
+        graph = self.trail[0].of(node)
+        lengths = self.lengths[1:] if node.primitive.name == "scan" else self.lengths
+        certain = _is_certain(graph, self.trail[1:])
+        return Place(self.trail[1:], self.var, lengths, certain)
+
+
+def _is_certain(graph: Graph, trail: tuple[Door, ...]) -> bool:
+    for door in trail:
+        node = graph.nodes[door.position]
+        if node.primitive.name in UNCERTAIN:
+            return False
+        graph = door.of(node)
+    return True
 
 
 def names_of(graph: Graph, result_paths: Sequence[str]) -> dict[str, Place]:
@@ -50,37 +93,45 @@ def names_of(graph: Graph, result_paths: Sequence[str]) -> dict[str, Place]:
     for node in graph.nodes:
         for v in node.outputs:
             named[f"%{next(numbers)}"] = Place((), v)
-    steps = list(_forward(graph, (), ()))
+    steps = list(_forward(graph))
     for scope, place in _outs(graph, steps):
         name(f"{scope}/out", place)
-    for node, trail, lengths in steps:
+    for node, at in steps:
         lead = f"{node.scope}/" if node.scope else ""
         if node.primitive.name == "probe":
             x = node.inputs[0]
             if isinstance(x, Var):
-                name(node.params["name"], Place(trail, x, lengths))
+                name(node.params["name"], at(x))
                 if lead:
-                    name(lead + node.params["name"], Place(trail, x, lengths))
+                    name(lead + node.params["name"], at(x))
         for v in node.outputs:
-            name(lead + node.primitive.name, Place(trail, v, lengths))
+            name(lead + node.primitive.name, at(v))
     return named
 
 
-Step = tuple[Node, tuple[int, ...], tuple[object, ...]]
+_outermost = partial(Place, ())
+Step = tuple[Node, Callable[[Var], Place]]  # a node, and the places of its values
 
 
-def _forward(
-    graph: Graph, trail: tuple[int, ...], lengths: tuple[object, ...], only_probes: bool = False
-) -> Iterator[Step]:
-    """The nodes that compute what the program says, and no derivative; with those around them. And all probes."""
+def _forward(graph: Graph, at: Callable[[Var], Place] = _outermost, only_probes: bool = False) -> Iterator[Step]:
+    """The nodes that compute what the program says, and no derivative; with their places. And all probes."""
+    inner: dict[int, list[Door]] = {}
+    for door, _ in doors(graph):
+        inner.setdefault(door.position, []).append(door)
     for i, node in enumerate(graph.nodes):
         skipped = only_probes or node.source.phase in ("derivative", "backward")
-        key = INSIDE.get(node.primitive.name)
-        if key is not None:
-            more = (*lengths, node.params["length"]) if key == "body" else lengths
-            yield from _forward(node.params[key], (*trail, i), more, skipped)
+        for door in inner.get(i, ()):
+            yield from _forward(door.of(node), partial(_deeper, at, door, node), skipped)
         if not skipped or node.primitive.name == "probe":
-            yield node, trail, lengths
+            yield node, at
+
+
+def _deeper(at: Callable[[Var], Place], door: Door, node: Node, var: Var) -> Place:
+    """The place of a value behind a door of a node whose own values `at` places."""
+    outer = at(var)
+    lengths = (*outer.lengths, node.params["length"]) if node.primitive.name == "scan" else outer.lengths
+    certain = outer.is_certain and node.primitive.name not in UNCERTAIN
+    return Place((*outer.trail, door), var, lengths, certain)
 
 
 def _outs(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
@@ -89,7 +140,7 @@ def _outs(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
     for atom in graph.outputs:
         if isinstance(atom, Var):
             wanted.setdefault(atom, []).append("")
-    for node, *_ in steps:
+    for node, _ in steps:
         for a in node.inputs:
             if isinstance(a, Var):
                 wanted.setdefault(a, []).append(node.scope)
@@ -97,10 +148,10 @@ def _outs(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
             for a in inner.outputs:
                 if isinstance(a, Var):
                     wanted.setdefault(a, []).append("")
-    scopes = list(dict.fromkeys(s for node, *_ in steps for s in _with_parents(node.scope)))
+    scopes = list(dict.fromkeys(s for node, _ in steps for s in _with_parents(node.scope)))
     for scope in scopes:
         last: Place | None = None
-        for node, trail, lengths in steps:
+        for node, at in steps:
             if node.primitive.name == "probe":
                 continue
             if not _is_within(node.scope, scope):
@@ -110,7 +161,7 @@ def _outs(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
                 continue
             for v in node.outputs:
                 if any(not _is_within(s, scope) for s in wanted.get(v, ())):
-                    last = Place(trail, v, lengths)
+                    last = at(v)
         if last is not None:
             yield scope, last
 
@@ -155,4 +206,4 @@ def _nearest(pattern: str, names: Sequence[str]) -> str:
     return f"There are {shown}{', …' if len(plain) > 12 else ''}; all: f.names(*args)"
 
 
-__all__ = ["Place", "chosen", "matches", "names_of"]
+__all__ = ["Door", "Place", "chosen", "matches", "names_of"]

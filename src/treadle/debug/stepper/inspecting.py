@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from treadle.core.describing import figures, tally
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.spec import Spec, show_shape
@@ -28,6 +29,11 @@ def numbers_text(array: Array, *, most: int = 60) -> str:
         return np.array2string(x, separator=", ", threshold=most, precision=6)
 
 
+def brief(array: Array) -> str:
+    """The first line of `statistics`."""
+    return f"{spec_text(array)}  {figures(array, moments=True)}"
+
+
 def statistics(array: Array) -> str:
     """Two lines: range, mean and standard deviation; then how many elements are zero, NaN, infinite.
 
@@ -36,21 +42,10 @@ def statistics(array: Array) -> str:
     f32[4]  0 … 5, mean 2, std 2.16
     1 zero, 1 NaN, 0 infinite of 4 elements
     """
-    x = numbers_of(array).reshape(-1)
-    if not x.size:
-        return f"{spec_text(array)}  no elements"
-    if x.dtype.kind == "b":
-        return f"{spec_text(array)}  {int(x.sum())} of {x.size} are true"
-    finite = x[np.isfinite(x)].astype(np.float64)
-    if finite.size == x.size and finite.min() == finite.max():
-        head = f"{finite[0]:.6g}" if x.size == 1 else f"all {finite[0]:.6g}"
-    elif finite.size:
-        head = f"{finite.min():.4g} … {finite.max():.4g}, mean {finite.mean():.4g}, std {finite.std():.3g}"
-    else:
-        head = "no finite elements"
-    nan, infinite = int(np.isnan(x).sum()), int(np.isinf(x).sum())
-    zero = int(np.count_nonzero(x == 0))
-    return f"{spec_text(array)}  {head}\n{zero} zero, {nan} NaN, {infinite} infinite of {x.size} elements"
+    if not array.size or array.dtype.kind == "b":
+        return brief(array)
+    zero, nan, infinite = tally(array)
+    return f"{brief(array)}\n{zero} zero, {nan} NaN, {infinite} infinite of {array.size} elements"
 
 
 def histogram(array: Array, bins: int = 10, *, bars: int = BARS) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from treadle.transforms.provenance.guard import FiniteGuard, error_of, with_finite_flag
+from treadle.transforms.provenance.guard import FiniteGuard, are_finite, error_of, with_finite_flag
 
-__all__ = ["FiniteGuard", "error_of", "with_finite_flag"]
+__all__ = ["FiniteGuard", "are_finite", "error_of", "with_finite_flag"]

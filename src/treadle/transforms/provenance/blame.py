@@ -33,7 +33,7 @@ class Origin:
         around: the loops around it with their steps, outermost first: ("step 3", the loop's node).
         chain: from the culprit's input that counts most back to an input of the graph.
         turned: where an infinity became NaN on its way, if it did.
-        chose: a `where` that took it.
+        chose: a `where` that took it, or a product that was to mask it.
     """
 
     node: Node | None
@@ -56,9 +56,9 @@ class _Outside:
     chose: Node | None
 
 
-def find_origin(graph: Graph, inputs: Sequence[Array]) -> Origin | None:
-    """What made the first of the graph's outputs that is not finite so; None if all are finite."""
-    run = record(graph, inputs)
+def find_origin(run: Record) -> Origin | None:
+    """What made the first of the outputs that is not finite so; None if all are, or somebody wrote it down."""
+    graph = run.graph
     bad = [a for a in graph.outputs if run.stat(a).is_bad]
     for atom in [*(a for a in bad if run.stat(a).has_nan), *bad]:
         found = _walk(run, atom, None, None)
@@ -80,6 +80,8 @@ def _walk(run: Record, atom: Atom, turned: Node | None, chose: Node | None) -> O
             return _Outside(run.graph.inputs.index(atom), turned, chose)
         if any(True for _ in node.graphs):
             inner = _descend(run, node, node.outputs.index(atom), turned, chose)
+            if inner is None and run.is_given:  # the reference's turns of a loop stay finite
+                return _culprit(run, node, atom, turned, chose)
             if isinstance(inner, Origin):
                 _rename(inner, node, run)
             if not isinstance(inner, _Outside):
@@ -97,7 +99,7 @@ def _walk(run: Record, atom: Atom, turned: Node | None, chose: Node | None) -> O
                     return found
             return _culprit(run, node, atom, turned, chose)
         following = with_nan if here.has_nan else bad
-        if node.primitive.name == "select" and following:
+        if (node.primitive.name == "select" and following) or id(node) in run.masked:
             chose = chose or node
         following = [a for a in following if not isinstance(a, Literal)]
         if not following:
@@ -181,7 +183,8 @@ def _descend(run: Record, node: Node, index: int, turned: Node | None, chose: No
 
 
 def _inside(run: Record, index: int, turned: Node | None, chose: Node | None) -> Origin | _Outside | None:
-    return _walk(run, run.graph.outputs[index], turned, chose)
+    atom = run.graph.outputs[index]
+    return _walk(run, atom, turned, chose) if run.stat(atom).is_bad else None
 
 
 def _in_scan(

@@ -15,12 +15,16 @@ from treadle.core.primitive import PRIMITIVES
 from treadle.core.registry import backend
 from treadle.core.running import fresh_turns, repeating, results_kept
 from treadle.core.spec import Spec
+from treadle.core.tensor import Tensor
 from treadle.transforms.provenance.blame import find_origin
+from treadle.transforms.provenance.record import record
 from treadle.transforms.provenance.words import explain, place_of
 
 Array = np.ndarray[Any, Any]
+ROUNDING = "\n  Rounding decides: NumPy's run of the same inputs stays finite, barely; the compiled one does not"
 BEYOND = {float16: 65520.0, bfloat16: 3.3961775e38}  # the smallest numbers that round to infinity
 Executable = Callable[[Sequence[Array]], Sequence[Array]]
+Prepare = Callable[[Graph], Any]  # to an Executable
 
 
 def with_finite_flag(graph: Graph) -> Graph:
@@ -87,8 +91,9 @@ class FiniteGuard:
     Nothing has been assigned by then, and inputs are never written to: the repeated run has the same numbers.
     """
 
-    def __init__(self, graph: Graph, inner: Any) -> None:
-        self.graph, self.inner = graph, inner
+    def __init__(self, graph: Graph, prepare: Prepare) -> None:
+        self.graph, self.prepare = graph, prepare
+        self.inner = prepare(with_finite_flag(graph))
         self._calls = graph.has_effects and any(n.primitive.name == "host" for n in graph.walk())
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
@@ -99,7 +104,7 @@ class FiniteGuard:
         else:
             outputs = list(self.inner(inputs))
         if outputs.pop() and not all(map(_is_finite, outputs)):
-            raise error_of(self.graph, inputs, results)
+            raise error_of(self.graph, inputs, results, self.prepare)
         return outputs
 
     def at_sizes(self, inputs: Sequence[Array]) -> Any:
@@ -110,23 +115,43 @@ def _is_finite(x: Array) -> bool:
     return x.dtype.kind in "biu" or bool(np.isfinite(x.astype(np.float64)).all())
 
 
-def error_of(graph: Graph, inputs: Sequence[Array], results: list[Any]) -> NonFiniteError:
-    """The error for a run of this graph whose outputs are not all finite."""
+def are_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether those that have numbers are finite."""
+    return all(_is_finite(x.numpy()) for x in tensors if x.is_concrete)
+
+
+def error_of(graph: Graph, inputs: Sequence[Array], results: list[Any], prepare: Prepare) -> NonFiniteError:
+    """The error for a run of this graph whose outputs are not all finite.
+
+    It is looked for in a run of the reference. Where the numbers are at the edge of a dtype, rounding may decide, and
+    that run may be finite: then in a run of the backend's own that leaves every value.
+
+    Args:
+        results: what host functions returned in the run, to be returned again.
+        prepare: makes an executable as the function's backend does.
+    """
     if graph.dims:
         reference: Any = backend("reference")
         sizes = reference.bind_sizes(graph.input_specs, [x.shape for x in inputs], graph.input_names)
         graph = graph.substitute(sizes)
     with repeating(results), fresh_turns():
-        origin = find_origin(graph, inputs)
-    if origin is None:
+        run = record(graph, inputs)
+        if run.is_finite:
+            made = [v for node in graph.nodes for v in node.outputs]
+            outs = prepare(graph.with_outputs(made))(inputs)
+            run = record(graph, inputs, dict(zip(made, outs, strict=True)))
+        origin = find_origin(run)
+    if run.is_finite:
         return NonFiniteError(
-            "a result is NaN or infinite. It was so from the beginning (a constant of the program's), or it is in the "
-            "compiled run only, whose rounding differs: NumPy's run of the same inputs makes nothing of the kind"
+            "a result is NaN or infinite. Rounding decides: neither NumPy's run of the same inputs nor a compiled one "
+            "that leaves all values makes it so again"
         )
-    error = NonFiniteError(explain(origin))
+    if origin is None:
+        return NonFiniteError("a result is NaN or infinite, and was so from the beginning: a constant of the program's")
+    error = NonFiniteError(explain(origin) + (ROUNDING if run.is_given else ""))
     if origin.node is not None:
         error.at(place_of(origin.node))
     return error
 
 
-__all__ = ["FiniteGuard", "error_of", "with_finite_flag"]
+__all__ = ["FiniteGuard", "are_finite", "error_of", "with_finite_flag"]

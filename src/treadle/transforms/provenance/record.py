@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.registry import backend
 
 Array = np.ndarray[Any, Any]
+PRODUCTS = ("mul", "masked_mul")
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,22 @@ class Record:
 
     Attributes:
         evidence: for a node that made the first bad elements of finite ones: their places, and what it took there.
+        is_given: whether the values are those of another backend's run.
+        masked: the products that are not finite where a factor is 0, by their id.
     """
 
     graph: Graph
+    is_given: bool = False
     stats: dict[Atom, Stat] = field(default_factory=dict)
     makers: dict[Var, Node] = field(default_factory=dict)
     taken: dict[int, list[Array]] = field(default_factory=dict)
     evidence: dict[int, str] = field(default_factory=dict)
+    masked: set[int] = field(default_factory=set)
     outputs: list[Array] = field(default_factory=list)
+
+    @property
+    def is_finite(self) -> bool:
+        return not any(self.stat(a).is_bad for a in self.graph.outputs)
 
     def stat(self, atom: Atom) -> Stat:
         if isinstance(atom, Literal) and atom not in self.stats:
@@ -62,9 +71,13 @@ class Record:
         return self.stats[atom]
 
 
-def record(graph: Graph, inputs: Sequence[Array]) -> Record:
-    """Run a graph whose sizes are known. Values are dropped after their last use, as in any run."""
-    made = Record(graph)
+def record(graph: Graph, inputs: Sequence[Array], given: Mapping[Var, Array] | None = None) -> Record:
+    """Run a graph whose sizes are known. Values are dropped after their last use, as in any run.
+
+    Args:
+        given: the graph's own values from another run of it, which are kept on record instead.
+    """
+    made = Record(graph, given is not None)
     reference = backend("reference")
     env: dict[Var, Array] = {}
     last: dict[Var, int] = {}
@@ -80,7 +93,11 @@ def record(graph: Graph, inputs: Sequence[Array]) -> Record:
         made.stats[var] = Stat.of(env[var])
     for i, node in enumerate(graph.nodes):
         taken = [at(a) for a in node.inputs]
-        outs = reference.run_primitive(node.primitive, taken, node.params)
+        outs: Sequence[Array]
+        if given is None:
+            outs = reference.run_primitive(node.primitive, taken, node.params)
+        else:
+            outs = [given[v] for v in node.outputs]
         for var, x in zip(node.outputs, outs, strict=True):
             env[var], made.makers[var] = x, node
             made.stats[var] = Stat.of(x)
@@ -89,10 +106,18 @@ def record(graph: Graph, inputs: Sequence[Array]) -> Record:
                 made.taken[id(node)] = taken
             else:
                 made.evidence[id(node)] = _evidence(node, taken, outs[0])
+                if node.primitive.name in PRODUCTS and _is_masked(taken, outs[0]):
+                    made.masked.add(id(node))
         for a in {a for a in node.inputs if isinstance(a, Var) and last[a] == i and a not in kept}:
             del env[a]
     made.outputs = [at(a) for a in graph.outputs]
     return made
+
+
+def _is_masked(taken: Sequence[Array], out: Array) -> bool:
+    """Whether a product of a value that is not finite and 0 was NaN."""
+    x, y = (_stretched(np.asarray(a).astype(np.float64), out.shape) for a in taken)
+    return bool(((x == 0) & ~np.isfinite(y) | (y == 0) & ~np.isfinite(x)).any())
 
 
 def _evidence(node: Node, taken: Sequence[Array], out: Array) -> str:

@@ -15,6 +15,7 @@ PHASES = {
     "backward": "the backward pass",
     "optimizer": "the optimiser's update",
 }
+_MASK = "A product with a mask does not take {} out: {} is NaN. Choose instead: td.where(mask, x, 0.0)"
 _ROOT = "The slope of a root, a norm or a power below 1 is infinite at 0: add a small number under the root"
 HINTS = {
     "log": "log of 0 is -inf and of a negative number NaN: keep the argument above 0, as in "
@@ -29,6 +30,7 @@ HINTS = {
     "td.logsumexp or a loss that takes logits",
     "power": "a power of 0 with a negative exponent, of a negative number, or beyond the dtype",
     "sub": "inf - inf is NaN",
+    "host": "the Python function gave it",
     "mul": "0 · inf is NaN",
 }
 
@@ -83,12 +85,11 @@ def hint(origin: Origin) -> str:
     """The repair."""
     node = origin.node
     assert node is not None
-    turned = origin.turned
-    if turned is not None and turned.primitive.name in ("mul", "masked_mul", "contract"):
-        return (
-            "A product with a mask does not take an infinite value out: 0 · inf is NaN. "
-            "Choose instead: td.where(mask, x, 0.0)"
-        )
+    turned, chose = origin.turned, origin.chose
+    is_where = chose is not None and chose.primitive.name == "select"
+    slope = node.source.phase in ("derivative", "backward") and node.primitive.name in _SLOPES
+    if not slope and turned is not None and turned.primitive.name in ("mul", "masked_mul", "contract"):
+        return _MASK.format("an infinite value", "0 · inf")
     half = next((v.spec.dtype for v in node.outputs if v.spec.dtype in (float16, bfloat16)), None)
     if half is float16 and origin.stat.has_inf and not _is_special(origin):
         return "The largest float16 is 65504: compute this in float32 (or bfloat16), or scale it down"
@@ -96,8 +97,8 @@ def hint(origin: Origin) -> str:
         return (
             "The largest bfloat16 is 3.39e38: the numbers had grown long before; lower the learning rate or scale down"
         )
-    if node.source.phase in ("derivative", "backward") and node.primitive.name in _SLOPES:
-        guarded = f" The `where` at {origin.chose.source} comes too late for it:" if origin.chose is not None else ""
+    if slope:
+        guarded = f" The `where` at {chose.source} comes too late for it:" if chose is not None and is_where else ""
         return (
             f"{_ROOT}, as in td.sqrt(x + 1e-12).{guarded} To leave an element out, choose before and after: "
             "td.where(ok, td.sqrt(td.where(ok, x, 1.0)), 0.0)"
@@ -108,11 +109,13 @@ def hint(origin: Origin) -> str:
             "The numbers had grown beyond the dtype: look at the first large one above; a lower learning rate, "
             "clipped gradients or a normalisation keeps them small"
         )
-    if origin.chose is not None:
+    if chose is not None and is_where:
         words += (
-            f". The `where` at {origin.chose.source} chose it: its condition is true there. To guard the branch, give "
+            f". The `where` at {chose.source} chose it: its condition is true there. To guard the branch, give "
             "it a harmless argument where it is not wanted: td.where(ok, f(td.where(ok, x, 1.0)), 0.0)"
         )
+    elif chose is not None:
+        words += f". {_MASK.format('NaN', '0 · NaN')} (the product is at {chose.source})"
     return words[0].upper() + words[1:]
 
 
