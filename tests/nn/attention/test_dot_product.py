@@ -181,7 +181,7 @@ def test_batch_axes_none_or_several_and_a_batch_of_unknown_size():
     q, k, v = inputs(6, 5, 7, 2, 1)
     expected = attention(q, k, v, causal=True).numpy()
     parted = [td.reshape(x, (2, 3, *x.shape[1:])) for x in (q, k, v)]
-    lengths = td.full((2, 3), 9)
+    lengths = td.full((2, 3), 7)
     with small_blocks():
         for method in ("plain", "blocks"):
             made = attention(*parted, causal=True, lengths=lengths, method=method)

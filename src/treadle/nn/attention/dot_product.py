@@ -16,6 +16,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn.attention.blocks import Tiling, blockwise
 from treadle.nn.attention.products import scores_of, weighted
 from treadle.nn.attention.scores import Terms
+from treadle.nn.masking import check_lengths
 
 # Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that.
 # Below, the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
@@ -55,7 +56,7 @@ def scaled_dot_product_attention(
         offset: integers, `[]` or the batch's shape: where the first query stands among the keys; 0 if None. With S keys
             of which the T last belong to the queries, S - T.
         mask: bool, True for what is seen; broadcasts to `[..., H, T, S]`.
-        lengths: integers of the batch's shape, of any dtype: only the first so many keys of each example are seen.
+        lengths: integers of the batch's shape, of any dtype, 0 to S: only the first so many keys of each are seen.
             Whatever lies behind them, NaN for instance, takes no part.
         bias: floating, is added to the scores; broadcasts to `[..., H, T, S]`. -inf hides a key.
         distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added
@@ -72,6 +73,7 @@ def scaled_dot_product_attention(
         ShapeError: axes that do not fit each other.
         DTypeError: a mask that is not bool, lengths that are no integers, others that are not floating point.
         ArgumentError: no such method, dropout without a key.
+        OutOfRangeError: a length above S or below 0 (inside of a compiled function it counts as the nearer of the two).
 
     Source: Vaswani et al., Attention is all you need (NeurIPS 2017); Ainslie et al., GQA (EMNLP 2023) for K < H.
 
@@ -205,7 +207,7 @@ def _terms(
         distance_bias = _floating("distance_bias", distance_bias).astype(wide)
         _check_table(distance_bias, full)
     if lengths is not None:
-        lengths = _of_batch("lengths", lengths, lead).astype("int32")
+        lengths = check_lengths(_of_batch("lengths", lengths, lead), key.shape[-3]).astype("int32")
     if isinstance(offset, int) and not isinstance(offset, bool):
         offset = None if offset == 0 else xp.asarray(offset, dtype="int32")
     if offset is not None:

@@ -17,7 +17,7 @@ from treadle.nn.attention.positions import RelativePositionBias, alibi, check_se
 from treadle.nn.calls import is_training
 from treadle.nn.dense import Dense
 from treadle.nn.initializers import InitializerLike
-from treadle.nn.masking import sequence_mask
+from treadle.nn.masking import check_lengths, sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.spatial import per_axis
 from treadle.ops.index import scatter
@@ -74,7 +74,7 @@ class MultiHeadAttention(Module):
     Raises (at a call):
         ShapeError: shapes that do not fit; more time than a cache has room for.
         ArgumentError: what cannot be combined.
-        OutOfRangeError: the cache is full (inside of a compiled function, after the run).
+        OutOfRangeError: the cache is full (inside of a compiled function, after the run); a length above S or below 0.
 
     Sources: Vaswani et al., Attention is all you need (NeurIPS 2017); Shazeer, Fast transformer decoding, arXiv
     1911.02150 (multi-query); Ainslie et al., GQA (EMNLP 2023).
@@ -189,7 +189,7 @@ class MultiHeadAttention(Module):
         if self.positions == "rotary":
             k = rotary(k, base=self.rotary_base)
         full = xp.full((z.shape[0],), z.shape[1], dtype="int32")
-        full = full if lengths is None else xp.asarray(lengths).astype("int32")
+        full = full if lengths is None else check_lengths(lengths, z.shape[1]).astype("int32")
         return {"key": k, "value": v, "length": full}
 
     def __call__(
@@ -319,7 +319,8 @@ def _four_axes(mask: Tensor | None) -> Tensor | None:
 def _extended(cache: Cache, k: Tensor, v: Tensor, lengths: Tensor | None) -> Cache:
     """The cache with new keys and values behind those that it has."""
     places = positions_from(cache["length"], k.shape[1])
-    grown = cache["length"] + (k.shape[1] if lengths is None else lengths.astype("int32"))
+    kept = k.shape[1] if lengths is None else check_lengths(lengths, k.shape[1]).astype("int32")
+    grown = cache["length"] + kept
 
     def put(old: Tensor, new: Tensor) -> Tensor:
         made: Tensor = scatter(old, places[:, :, None], new.astype(old.dtype), batch_dims=1, op="set", mode="error")
