@@ -391,20 +391,32 @@ def test_agreement_with_pytorch(kind, use_bias):
 def test_two_layers_in_both_directions_agree_with_pytorch():
     torch = pytest.importorskip("torch")
     theirs = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True).double()
-    weights = {n: w.detach().numpy() for n, w in theirs.state_dict().items()}
     x, n = data(3, 6), [6, 2, 4]
-    h = x
-    for k in range(2):
-        one, other = (
-            nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=h.shape[-1])
-            for back in (False, True)
-        )
-        nn.recurrent.from_torch(one, weights, f"l{k}")
-        nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
-        h = nn.Bidirectional(one, backward_layer=other)(h, lengths=n)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x.numpy()), n, batch_first=True, enforce_sorted=False)
+
+    def taken_over(weights):
+        layers = []
+        for k, size in enumerate((3, 8)):
+            one, other = (
+                nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=size)
+                for back in (False, True)
+            )
+            nn.recurrent.from_torch(one, weights, f"l{k}")
+            nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
+            layers.append(nn.Bidirectional(one, backward_layer=other))
+        return nn.Sequential(layers)
+
+    ours = taken_over({name: w.detach().numpy() for name, w in theirs.state_dict().items()})
+    leaf = torch.tensor(x.numpy(), requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(leaf, n, batch_first=True, enforce_sorted=False)
     expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
-    np.testing.assert_allclose(h.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
+    (expected**2).sum().backward()
+    np.testing.assert_allclose(ours(x, n).numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
+    by_layer, g = td.grad(lambda m, x: td.sum(m(x, td.asarray(n)) ** 2), argnums=(0, 1))(ours, x)
+    np.testing.assert_allclose(g.numpy(), leaf.grad.numpy(), rtol=1e-8, atol=1e-12)
+    # Of two biases that are added each has the gradient of the sum.
+    gradients = {k: w.grad.numpy() * (0 if "bias_hh" in k else 1) for k, w in theirs.named_parameters()}
+    for name, w in taken_over(gradients).parameters().items():
+        np.testing.assert_allclose(by_layer[name].numpy(), w.numpy(), err_msg=name, rtol=1e-8, atol=1e-12)
 
 
 # mistakes
