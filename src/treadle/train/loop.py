@@ -14,6 +14,7 @@ from treadle import random
 from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
+from treadle.optim import LossScale
 from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
@@ -62,6 +63,7 @@ class Run:
     callbacks: list[Callback]
     progress: Progress
     settings: Settings
+    loss_scale: LossScale | None = None
     epoch: int = 0
     batch: int = 0
     history: History = field(default_factory=History)
@@ -104,7 +106,7 @@ class Run:
             loss_function=self.loss,
             objective=self.objective,
             step_function=self.step,
-            step_arguments=(self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch))),
+            step_arguments=self._step_arguments(batch),
             settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
         )
 
@@ -186,9 +188,12 @@ class Run:
         if self.own_step:
             values = self._own_step(batch)
         else:
-            x, y, weights = unpack(batch)
-            out = self.step(self.model, self.optimizer, x, y, weights)
+            _, y, weights = unpack(batch)
+            out = self.step(*self._step_arguments(batch))
             values = {"loss": float(out["loss"])}
+        if not self.own_step and bool(out.get("overflown", False)):
+            self._left_out(values["loss"])
+            return
         good = math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
         if not good and self.settings.nan != "ignore":
             flags = {} if self.own_step else out["gradients"]
@@ -204,6 +209,16 @@ class Run:
             self._gather(values, loss_weight(y, weights, batch))
             for metric in self.metrics:
                 metric.update(out["prediction"], y, weights)
+
+    def _step_arguments(self, batch: Any) -> tuple[Any, ...]:
+        scale = () if self.loss_scale is None else (self.loss_scale,)
+        return (self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch)), *scale)
+
+    def _left_out(self, loss: float) -> None:
+        """A step that changed no weights."""
+        self.history.skipped += 1
+        self.context.step += 1
+        self.history.steps.append(loss)
 
     def _own_step(self, batch: Any) -> dict[str, float]:
         out = self.step(self.model, self.optimizer, batch)
@@ -231,9 +246,7 @@ class Run:
                 break
         variables.write(good)
         if self.settings.nan == "skip":
-            self.history.skipped += 1
-            self.context.step += 1
-            self.history.steps.append(loss)
+            self._left_out(loss)
             return
         if good is not before:
             flags = {}
@@ -258,9 +271,8 @@ class Run:
     def _origin(self, batch: Any) -> NonFiniteError | None:
         """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
         step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
-        arguments = (batch,) if self.own_step else unpack(batch)
         try:
-            return step.why_not_finite(self.model, self.optimizer, *arguments)
+            return step.why_not_finite(*self._step_arguments(batch))
         except TraceError:  # a step that only runs op by op
             return None
 
@@ -273,6 +285,8 @@ class Run:
         rate = self._rate()
         if rate is not None:
             row["learning_rate"] = rate
+        if self.loss_scale is not None:
+            row["loss_scale"] = float(self.loss_scale.scale)
         row |= {name: m.result() for name, m in self.means.items()}
         row |= {m.name: m.result() for m in self.metrics}
         row |= {f"val_{k}": v for k, v in self._validate().items()}
@@ -330,6 +344,7 @@ class Run:
             "data": self.source.state(),
             "stream": random.default_stream().variables(),
             "history": self.history.state(),
+            "loss_scale": {} if self.loss_scale is None else self.loss_scale.variables(),
             "means": [[name, m.state()] for name, m in self.means.items()],
             "metrics": [m.state() for m in self.metrics],
             "callbacks": {f"{i}.{type(c).__name__}": c.state() for i, c in enumerate(self.callbacks)},
@@ -366,6 +381,8 @@ class Run:
         assign_all(self.model, saved.weights, "the checkpoint")
         assign_all(self.optimizer, saved.optimizer, "the checkpoint's optimiser")
         random.default_stream().assign(state["stream"])
+        if self.loss_scale is not None and state.get("loss_scale"):
+            self.loss_scale.assign(state["loss_scale"])
         self.epoch, self.batch, self.context.step = place["epoch"], place["batch"], place["step"]
         self.source.restore(state["data"])
         self.history.restore(state["history"])
