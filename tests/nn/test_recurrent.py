@@ -342,6 +342,44 @@ def test_compile_time_does_not_grow_with_the_number_of_steps():
     assert counts[4] == counts[400]
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "options"),
+    [(True, {}), (20, {"return_sequences": True, "go_backwards": True, "recurrent_dropout": 0.5})],
+)
+@pytest.mark.parametrize("lengths", [None, [70, 3, 0]])
+def test_a_checkpointed_layer_gives_the_same(checkpoint, options, lengths):
+    x = data(3, 75)
+    more = {"seed": 1} if "recurrent_dropout" in options else {}
+    plain, kept = (layer("lstm", checkpoint=c, **options, **more) for c in (False, checkpoint))
+    given = {} if lengths is None else {"lengths": lengths}
+
+    def gradients(m, x):
+        return td.value_and_grad(lambda m, x: td.sum(m(x, training=True, **given) ** 2), argnums=(0, 1))(m, x)
+
+    for run in (gradients, td.compile(gradients)):
+        (a, (da, ga)), (b, (db, gb)) = run(plain, x), run(kept, x)
+        np.testing.assert_allclose(b.item(), a.item(), rtol=1e-12)
+        np.testing.assert_allclose(gb.numpy(), ga.numpy(), rtol=1e-9, atol=1e-13)
+        for name, g in da.items():
+            np.testing.assert_allclose(db[name].numpy(), g.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_memory_of_a_checkpointed_layer_grows_with_the_square_root_of_time(lengths):
+    """Beside x itself, which is small here, and its copy with time in front."""
+
+    def working(time, checkpoint):
+        recurrent = nn.LSTM(64, input_size=1, checkpoint=checkpoint)
+        x, n = td.zeros((8, time, 1)), td.full((8,), time)
+        f = td.compile(lambda m, x, n: td.grad(lambda m: td.sum(m(x, lengths=n if lengths else None)))(m))
+        return f.explain(recurrent, x, n).arena
+
+    plain, kept = ([working(n, c) for n in (1024, 4096)] for c in (False, True))
+    assert plain[1] > 3.5 * plain[0]
+    assert kept[1] < 2.6 * kept[0]
+    assert kept[1] < plain[1] / 10
+
+
 def test_unknown_number_of_steps():
     recurrent, x = layer("gru", return_sequences=True), data()
     f = td.compile(lambda m, x: m(x), dynamic={"x": ("batch", "time", None)})
@@ -444,6 +482,8 @@ def test_two_layers_in_both_directions_agree_with_pytorch():
         (lambda: nn.mask_of([[1]], 2), ShapeError, "one for each sequence"),
         (lambda: nn.Recurrent(lambda s, x: (s, x))(data()), ArgumentError, "does not know its initial state"),
         (lambda: nn.LSTM(4, dropout=1.5), ArgumentError, "dropout is the probability"),
+        (lambda: nn.LSTM(4, unroll=True, checkpoint=True), ArgumentError, "no loop to checkpoint"),
+        (lambda: nn.LSTM(4, checkpoint=0)(data()), ArgumentError, "checkpoint is True, or how many"),
         (lambda: nn.LSTM(0), ArgumentError, "units"),
         (lambda: nn.StackedCells([]), ArgumentError, "at least one cell"),
         (lambda: nn.Bidirectional(nn.Dense(3)), ArgumentError, "takes a recurrent layer"),
