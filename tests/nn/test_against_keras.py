@@ -344,7 +344,7 @@ def test_multi_head_attention(causal: bool, masked: bool) -> None:
     if masked and causal:
         real[2, 0] = True
     leaves = [torch.tensor(a, requires_grad=True) for a in (x, z)]
-    y, _ = theirs(
+    y, scores = theirs(
         *leaves,
         use_causal_mask=causal,
         return_attention_scores=True,
@@ -360,6 +360,10 @@ def test_multi_head_attention(causal: bool, masked: bool) -> None:
         ours, td.asarray(x), td.asarray(z)
     )
     np.testing.assert_allclose(out.numpy(), y.detach().numpy(), **CLOSE)
+    given: dict[str, Any] = {"mask": td.asarray(real)} if masked else {}
+    again, weights = ours(td.asarray(x), td.asarray(z), causal=causal, return_weights=True, **given)
+    np.testing.assert_array_equal(again.numpy(), out.numpy())
+    np.testing.assert_allclose(weights.numpy(), scores.detach().numpy(), **CLOSE)
     for g, leaf in zip(by_inputs, leaves, strict=True):
         assert leaf.grad is not None
         np.testing.assert_allclose(g.numpy(), leaf.grad.numpy(), **CLOSE)

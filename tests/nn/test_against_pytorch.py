@@ -114,8 +114,6 @@ def _convolutions() -> list[Case]:
                     KERNEL,
                 )
             )
-        if rank == 3:
-            continue
         cases.append(
             Case(
                 f"DepthwiseConv{rank}D",

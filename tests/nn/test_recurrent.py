@@ -333,6 +333,23 @@ def test_dropout_is_the_same_at_all_steps_and_off_outside_of_training():
     np.testing.assert_array_equal(lstm(x).numpy(), lstm(x).numpy())
 
 
+def test_recurrent_dropout_of_stacked_cells_has_a_choice_for_each():
+    cells = [nn.LSTMCell(4, dtype="float64", input_size=3), nn.GRUCell(5, dtype="float64", input_size=4)]
+    stack = nn.Recurrent(nn.StackedCells(cells), recurrent_dropout=0.5, seed=0, return_sequences=True)
+    x, stream = data(), td.random.Stream(0)
+    masks = [td.where(stream.bernoulli(0.5, (3, n)), 2.0, 0.0).astype("float64") for n in (4, 5)]
+    lower, upper = cells
+    one, two, ys = lower.initial_state(3, td.float64), upper.initial_state(3, td.float64), []
+    for t in range(6):
+        one, h = lower(one, x[:, t], recurrent_mask=masks[0])
+        two, y = upper(two, h, recurrent_mask=masks[1])
+        ys.append(y)
+    np.testing.assert_allclose(stack(x, training=True).numpy(), td.stack(ys, axis=1).numpy(), rtol=1e-12)
+    odd = nn.Recurrent(nn.StackedCells([nn.GRUCell(4), nn.ResidualCell(nn.GRUCell(4))]), recurrent_dropout=0.5)
+    with pytest.raises(ArgumentError, match="recurrent_mask"):
+        odd(td.ones((2, 3, 3)), training=True)
+
+
 def test_compile_time_does_not_grow_with_the_number_of_steps():
     recurrent = layer("lstm")
     counts = {

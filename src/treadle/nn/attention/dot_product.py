@@ -106,20 +106,37 @@ def scaled_dot_product_attention(
     return y.astype(out)
 
 
+def attention_weights(query: Tensor, key: Tensor, *, scale: float | None = None, **seen: Any) -> Tensor:
+    """What `scaled_dot_product_attention` multiplies the values with: `[..., H, T, S]`, to look at.
+
+    Args: as there: `causal`, `offset`, `mask`, `lengths`, `bias`, `distance_bias`, `scale`. What is not seen has 0.
+    """
+    wide = xp.result_type(query, key)
+    wide = float32 if wide.bits < 32 else wide
+    names = ("causal", "offset", "mask", "lengths", "bias", "distance_bias")
+    terms = _terms(query.shape[:-3], query, key, *(seen.get(n, False if n == "causal" else None) for n in names), wide)
+    q = query.astype(wide) * (1 / math.sqrt(_known(query.shape[-1])) if scale is None else scale)
+    return _weights(q, key.astype(wide), terms)
+
+
 def _plain(q: Tensor, k: Tensor, v: Tensor, terms: Terms, dropout: float, key: Tensor | None) -> Tensor:
-    rows, columns = (xp.arange(x.shape[-3], dtype="int32") for x in (q, k))
-    s = terms.apply(scores_of(q, k), rows, columns)
-    if isinstance(s.shape[-1], int) and s.shape[-1] == 0:
+    if isinstance(k.shape[-3], int) and k.shape[-3] == 0:
         return xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=q.dtype)
-    # Softmax in a form in which a row of nothing but -inf gives zeros, and gradients of zero.
-    top = xp.max(_constant(s), axis=-1, keepdims=True)
-    e = xp.exp(s - xp.where(top == -xp.inf, 0, top))
-    total = xp.sum(e, axis=-1, keepdims=True)
-    p = e / xp.where(total == 0, 1, total)
+    p = _weights(q, k, terms)
     if dropout:
         assert key is not None
         p = xp.where(random.bernoulli(key, 1 - dropout, p.shape), p / (1 - dropout), 0)
     return xp.moveaxis(weighted(p, v), -3, -2)
+
+
+def _weights(q: Tensor, k: Tensor, terms: Terms) -> Tensor:
+    rows, columns = (xp.arange(x.shape[-3], dtype="int32") for x in (q, k))
+    s = terms.apply(scores_of(q, k), rows, columns)
+    # Softmax in a form in which a row of nothing but -inf gives zeros, and gradients of zero.
+    top = xp.max(_constant(s), axis=-1, keepdims=True)
+    e = xp.exp(s - xp.where(top == -xp.inf, 0, top))
+    total = xp.sum(e, axis=-1, keepdims=True)
+    return e / xp.where(total == 0, 1, total)
 
 
 def _constant(s: Tensor) -> Tensor:

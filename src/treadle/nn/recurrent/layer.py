@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -197,7 +196,7 @@ class Recurrent(Module):
         y = Padded(y, padded.lengths, padded.mask)
         return (y, state) if self.return_state else y
 
-    def _dropouts(self, x: Any, start: Any, first: Tensor) -> tuple[Any, Tensor | None]:
+    def _dropouts(self, x: Any, start: Any, first: Tensor) -> tuple[Any, Any]:
         if not is_training() or not (self.dropout or self.recurrent_dropout):
             return x, None
         if self.dropout:
@@ -210,12 +209,15 @@ class Recurrent(Module):
             x = trees.map(thinned, x)
         if not self.recurrent_dropout:
             return x, None
-        h = self.cell.output(start) if isinstance(self.cell, Cell) else None
-        if h is None or "recurrent_mask" not in inspect.signature(type(self.cell).__call__).parameters:
+        parts = self.cell.dropped_parts(start) if isinstance(self.cell, Cell) else None
+        if parts is None:
             raise ArgumentError("recurrent_dropout needs a cell that takes recurrent_mask=, as nn.LSTMCell does")
         keep = 1 - self.recurrent_dropout
-        kept = self.stream.bernoulli(keep, h.shape)
-        return x, xp.where(kept, xp.asarray(1 / keep, dtype=first.dtype), 0)
+
+        def mask(h: Tensor) -> Tensor:
+            return xp.where(self.stream.bernoulli(keep, h.shape), xp.asarray(1 / keep, dtype=first.dtype), 0)
+
+        return x, trees.map(mask, parts)
 
     def _start(self, given: Any, x: Any, first: Tensor) -> Any:
         if given is not None:
