@@ -252,6 +252,7 @@ def _recurrent() -> list[Entry]:
         ),
         Entry("S4D", lambda **k: nn.LinearRecurrent(nn.S4DCell(2, **k), return_sequences=True), sequence),
         Entry("Selective", lambda **k: nn.LinearRecurrent(nn.SelectiveCell(2, **k), return_sequences=True), sequence),
+        Entry("MambaBlock", lambda **k: nn.MambaBlock(2, **k), sequence),
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
         Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
         Entry("LSTM, last, backwards", layer(nn.LSTM, 4, go_backwards=True, unroll=True), sequence),

@@ -489,7 +489,8 @@ ELSEWHERE = {
 NOT_THEIRS = {
     "AttentionCell", "BahdanauAttention", "ClockedCells", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "ConvLSTMCell",
     "CutMix", "ColorJitter", "Decoder", "FeedbackCell", "GlobalResponseNormalization", "LearnedPositions",
-    "LinearRecurrent", "LuongAttention", "MinGRUCell", "MinLSTMCell", "MixUp", "RandomAffine", "RandomCrop",
+    "LinearRecurrent", "LuongAttention", "MambaBlock",
+    "MinGRUCell", "MinLSTMCell", "MixUp", "RandomAffine", "RandomCrop",
     "RandomErasing", "RandomFlip", "Recurrent", "RelativePositionBias", "ResidualCell", "S4DCell", "SelectiveCell",
     "SinusoidalPositions", "StackedCells",
 }  # fmt: skip
