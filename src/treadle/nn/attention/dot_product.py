@@ -65,9 +65,8 @@ def scaled_dot_product_attention(
         dropout: the probability to drop a weight; the others are divided by `1 - dropout`. Needs `dropout_key`.
         dropout_key: of `td.random.key` or `stream.next_key()`.
         method: "plain" holds the weights, T × S a head. "blocks" never does, in its derivative neither: memory grows
-            with T + S; it takes all derivatives but forward mode (`td.jvp` of it). Both give the same to rounding; with
-            dropout each has its own choice. "auto" takes blocks where T and S are known and
-            T * S >= 2**21, or 2**20 if causal.
+            with T + S. Both give the same to rounding; with dropout each has its own choice. "auto" takes blocks where
+            T and S are known and T * S >= 2**21, or 2**20 if causal.
 
     Raises:
         ShapeError: axes that do not fit each other.
