@@ -112,8 +112,11 @@ def attention_weights(query: Tensor, key: Tensor, *, scale: float | None = None,
     """
     wide = xp.result_type(query, key)
     wide = float32 if wide.bits < 32 else wide
-    names = ("causal", "offset", "mask", "lengths", "bias", "distance_bias")
-    terms = _terms(query.shape[:-3], query, key, *(seen.get(n, False if n == "causal" else None) for n in names), wide)
+    offset, mask, lengths, bias, distance = (
+        seen.get(n) for n in ("offset", "mask", "lengths", "bias", "distance_bias")
+    )
+    causal = bool(seen.get("causal"))
+    terms = _terms(query.shape[:-3], query, key, causal, offset, mask, lengths, bias, distance, wide)
     q = query.astype(wide) * (1 / math.sqrt(_known(query.shape[-1])) if scale is None else scale)
     return _weights(q, key.astype(wide), terms)
 
