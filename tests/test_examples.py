@@ -271,5 +271,6 @@ def test_spam_reads_mails_of_the_package_and_learns(tmp_path: Path) -> None:
     assert not any("Subject" in t for t in texts)
     found = spam.main(tmp_path, epochs=12)
     assert found["text CNN"] > 0.9  # of 24
+    assert found["GRU"] > 0.9
     assert found["bag of words"] > 0.8
     assert 0.2 < found["all are no spam"] < 0.8

@@ -105,7 +105,7 @@ def _entries() -> list[Entry]:
                 name = ", ".join([cls.__name__, *map(str, options.values())])
                 out.append(Entry(name, lambda c=cls, o=options, **k: c(6, 3, **o, **k), shape, formats=True))
     out.append(Entry("Conv1D, causal", lambda **k: nn.Conv1D(3, 3, padding="causal", **k), sequence, formats=True))
-    for rank, shape in ((1, sequence), (2, image)):
+    for rank, shape in ((1, sequence), (2, image), (3, volume)):
         cls = getattr(nn, f"DepthwiseConv{rank}D")
         out.append(
             Entry(cls.__name__, lambda c=cls, **k: c(3, 2, "same", depth_multiplier=2, **k), shape, formats=True)
@@ -153,7 +153,7 @@ def _images(*shapes: tuple[int, ...]) -> list[Entry]:
                 dtype=False,
             )
         )
-    for rank, shape in ((1, sequence), (2, image)):
+    for rank, shape in ((1, sequence), (2, image), (3, volume)):
         cls = getattr(nn, f"SeparableConv{rank}D")
         out.append(
             Entry(
@@ -252,6 +252,7 @@ def _recurrent() -> list[Entry]:
         ),
         Entry("S4D", lambda **k: nn.LinearRecurrent(nn.S4DCell(2, **k), return_sequences=True), sequence),
         Entry("Selective", lambda **k: nn.LinearRecurrent(nn.SelectiveCell(2, **k), return_sequences=True), sequence),
+        Entry("MambaBlock", lambda **k: nn.MambaBlock(2, **k), sequence),
         Entry("SimpleRNN", layer(nn.SimpleRNN, 4, return_sequences=True), sequence),
         Entry("LSTM", layer(nn.LSTM, 4, return_sequences=True), sequence),
         Entry("LSTM, last, backwards", layer(nn.LSTM, 4, go_backwards=True, unroll=True), sequence),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import treadle as td
 from treadle import nn
-from treadle.core.errors import ArgumentError, ShapeError
+from treadle.core.errors import ArgumentError, OutOfRangeError, ShapeError
 
 LOSSES = [n for n in td.losses.__all__ if n != "ctc"]
 
@@ -124,3 +124,60 @@ def test_fit_on_padded_batches_counts_real_steps() -> None:
         for r in rows
     ]
     np.testing.assert_allclose(found["loss"], np.average(losses, weights=[len(r) for r in rows]), rtol=1e-4)
+
+
+X = td.ones((2, 5, 4))
+TAKERS: dict[str, Any] = {
+    "mask_of": lambda n: nn.mask_of(n, 5),
+    "recurrent": lambda n: nn.GRU(3)(X, lengths=n),
+    "bidirectional": lambda n: nn.Bidirectional(nn.GRU(3))(X, lengths=n),
+    "linear recurrence": lambda n: nn.LinearRecurrent(nn.MinGRUCell(3))(X, lengths=n),
+    "attention": lambda n: nn.MultiHeadAttention(2)(X, lengths=n),
+    "attention to another": lambda n: nn.MultiHeadAttention(2)(X, X + 1, lengths=n),
+    "encoder layer": lambda n: nn.TransformerEncoderLayer(2, 8)(X, lengths=n),
+    "decoder layer": lambda n: nn.TransformerDecoderLayer(2, 8)(X, X, memory_lengths=n),
+    "remember": lambda n: nn.MultiHeadAttention(2, input_size=4).remember(X, lengths=n),
+    "dot product": lambda n: nn.scaled_dot_product_attention(*[td.reshape(X, (2, 5, 2, 2))] * 3, lengths=n),
+    "pooling": lambda n: nn.GlobalMaxPooling1D()(X, lengths=n),
+    "batch normalization": lambda n: nn.BatchNormalization()(X, lengths=n),
+    "sequential": lambda n: nn.Sequential([nn.GRU(3)])(X, n),
+    "loss": lambda n: td.losses.mse(X, X, lengths=n),
+    "ctc": lambda n: td.losses.ctc(X, td.ones((2, 3), dtype=td.int32), lengths=n),
+    "ctc_greedy": lambda n: nn.decoding.ctc_greedy(X, lengths=n),
+    "ctc_beam_search": lambda n: nn.decoding.ctc_beam_search(X, lengths=n),
+    "unpad": lambda n: nn.unpad_sequences(X, n),
+    "metric": lambda n: td.train.metrics.MSE().update(X, X, lengths=n),
+    "gpt": lambda n: nn.models.GPT(9, 8, 1, 2, 5)(td.ones((2, 5), dtype=td.int32), n),
+    "gpt's prompt": lambda n: nn.models.GPT(9, 8, 1, 2, 5).prompt(td.ones((2, 5), dtype=td.int32), n),
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_lengths_beyond_the_padding_are_an_error(taker: str, dtype: str) -> None:
+    TAKERS[taker](np.array([5, 3], dtype))
+    with pytest.raises(OutOfRangeError, match=r"lengths\[1\] is 9, and the sequences are padded to 5 steps"):
+        TAKERS[taker](np.array([5, 9], dtype))
+    if dtype == "int64":
+        with pytest.raises(OutOfRangeError, match=r"lengths\[0\] is -1"):
+            TAKERS[taker](np.array([-1, 5]))
+
+
+def test_labels_longer_than_their_padding_and_pieces_of_a_cache() -> None:
+    labels = td.ones((2, 3), dtype=td.int32)
+    with pytest.raises(OutOfRangeError, match=r"target_lengths\[0\] is 4"):
+        td.losses.ctc(X, labels, target_lengths=[4, 1])
+    layer = nn.MultiHeadAttention(2, input_size=4)
+    with pytest.raises(OutOfRangeError, match=r"lengths\[1\] is 6"):
+        layer(X, lengths=[1, 6], cache=layer.empty_cache(2, 8))
+
+
+def test_in_compiled_code_lengths_outside_count_as_the_nearest_possible() -> None:
+    f = td.compile(lambda n: nn.mask_of(n, 3))
+    assert f(td.asarray([9, -2])).tolist() == [[True] * 3, [False] * 3]
+    layer = nn.MultiHeadAttention(2, input_size=4)
+    run = td.compile(lambda layer, x, n: layer(x, lengths=n, cache=layer.empty_cache(2, 8))[1]["length"])
+    assert run(layer, X, td.asarray([9, 2])).tolist() == [5, 2]
+    ctc = td.compile(lambda n: td.losses.ctc(X, td.ones((2, 3), dtype=td.int32), lengths=n, target_lengths=n))
+    expected = td.losses.ctc(X, td.ones((2, 3), dtype=td.int32), lengths=[5, 2], target_lengths=[3, 2])
+    np.testing.assert_allclose(ctc(td.asarray([9, 2])).item(), expected.item(), rtol=1e-6)

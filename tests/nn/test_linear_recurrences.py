@@ -118,3 +118,37 @@ def test_the_formulas() -> None:
 def test_mistakes_are_explained(make: Any, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_mamba_block_against_its_formula_and_each_sequence_alone(parallel: bool) -> None:
+    td.random.set_seed(0)
+    block = nn.MambaBlock(3, parallel=parallel, input_size=4, dtype="float64")
+    block.convolution.assign({"bias": np.random.default_rng(5).standard_normal(8)})
+    x = np.random.default_rng(0).standard_normal((2, 6, 4))
+
+    def silu(a: np.ndarray) -> np.ndarray:
+        return a / (1 + np.exp(-a))
+
+    h, gate = np.split(x @ block.project.kernel.numpy(), 2, axis=-1)
+    kernel, bias = block.convolution.kernel.numpy()[:, :, 0], block.convolution.bias.numpy()
+    behind = np.concatenate([np.zeros((2, 3, 8)), h], axis=1)
+    h = silu(sum(behind[:, k : k + 6] * kernel[k] for k in range(4)) + bias)
+    cell = block.scan.cell
+    p = {name: w.numpy() for name, w in cell.parameters().items()}
+    state, ys = np.zeros((2, 8, 3)), []
+    for t in range(6):
+        u = h[:, t]
+        step = np.log1p(np.exp(u @ p["step_down"] @ p["step_up"] + p["step_bias"]))[..., None]
+        b, c = np.split(u @ p["projection"], 2, axis=-1)
+        state = np.exp(-step * np.exp(p["log_decay"])) * state + step * b[:, None] * u[..., None]
+        ys.append((state * c[:, None]).sum(-1) + p["skip"] * u)
+    expected = (np.stack(ys, 1) * silu(gate)) @ block.output.kernel.numpy()
+    np.testing.assert_allclose(block(td.asarray(x)).numpy(), expected, rtol=1e-9, atol=1e-12)
+
+    padded = td.asarray(np.where(np.arange(6)[:, None] < np.array([6, 2])[:, None, None], x, np.nan))
+    y = block(padded, lengths=[6, 2])
+    np.testing.assert_allclose(y[1:, :2].numpy(), block(td.asarray(x[1:, :2])).numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(y[1, 2:].numpy(), 0)
+    with pytest.raises(ShapeError, match="MambaBlock takes"):
+        block(td.ones((2, 4)))

@@ -146,3 +146,29 @@ def test_constant_input_is_not_divided_by_zero() -> None:
         assert y.tolist() == [[0.0] * 4] * 3
         g = td.grad(lambda m, x: td.sum(m(x, training=True)), argnums=1)(layer, td.zeros((3, 4)))
         assert bool(td.all(td.isfinite(g)))
+
+
+@pytest.mark.parametrize("groups", [1, 2, -1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_group_normalization_counts_only_what_is_real(groups: int, masked: bool) -> None:
+    x = td.asarray(np.random.default_rng(0).standard_normal((3, 5, 4)))
+    layer = nn.GroupNormalization(groups, dtype="float64", beta_initializer="random_normal", input_size=4)
+    lengths = [5, 2, 0]
+    padded = td.where(nn.mask_of(lengths, 5)[:, :, None], x, float("nan"))
+    call = {"mask": nn.mask_of(lengths, 5)} if masked else {"lengths": lengths}
+    y = layer(padded, **call).numpy()
+    g = td.grad(lambda x: td.sum(layer(x, **call) ** 3))(padded).numpy()
+    for k, n in enumerate(lengths):
+        np.testing.assert_array_equal(y[k, n:], 0)
+        np.testing.assert_array_equal(g[k, n:], 0)
+        if n:
+            alone = x[k : k + 1, :n]
+            np.testing.assert_allclose(y[k : k + 1, :n], layer(alone).numpy(), rtol=1e-12)
+            expected = td.grad(lambda x: td.sum(layer(x) ** 3))(alone).numpy()
+            np.testing.assert_allclose(g[k : k + 1, :n], expected, rtol=1e-10, atol=1e-12)
+    first = nn.GroupNormalization(groups, 1, dtype="float64", input_size=4)
+    first.assign(layer.parameters())
+    turned = first(td.moveaxis(padded, -1, 1), **call)
+    np.testing.assert_allclose(td.moveaxis(turned, 1, -1).numpy(), y, rtol=1e-12)
+    with pytest.raises(td.errors.ShapeError, match="are of sequences"):
+        nn.GroupNormalization(1)(td.ones((2, 4)), lengths=[1, 1])

@@ -333,6 +333,23 @@ def test_dropout_is_the_same_at_all_steps_and_off_outside_of_training():
     np.testing.assert_array_equal(lstm(x).numpy(), lstm(x).numpy())
 
 
+def test_recurrent_dropout_of_stacked_cells_has_a_choice_for_each():
+    cells = [nn.LSTMCell(4, dtype="float64", input_size=3), nn.GRUCell(5, dtype="float64", input_size=4)]
+    stack = nn.Recurrent(nn.StackedCells(cells), recurrent_dropout=0.5, seed=0, return_sequences=True)
+    x, stream = data(), td.random.Stream(0)
+    masks = [td.where(stream.bernoulli(0.5, (3, n)), 2.0, 0.0).astype("float64") for n in (4, 5)]
+    lower, upper = cells
+    one, two, ys = lower.initial_state(3, td.float64), upper.initial_state(3, td.float64), []
+    for t in range(6):
+        one, h = lower(one, x[:, t], recurrent_mask=masks[0])
+        two, y = upper(two, h, recurrent_mask=masks[1])
+        ys.append(y)
+    np.testing.assert_allclose(stack(x, training=True).numpy(), td.stack(ys, axis=1).numpy(), rtol=1e-12)
+    odd = nn.Recurrent(nn.StackedCells([nn.GRUCell(4), nn.ResidualCell(nn.GRUCell(4))]), recurrent_dropout=0.5)
+    with pytest.raises(ArgumentError, match="recurrent_mask"):
+        odd(td.ones((2, 3, 3)), training=True)
+
+
 def test_compile_time_does_not_grow_with_the_number_of_steps():
     recurrent = layer("lstm")
     counts = {
@@ -340,6 +357,44 @@ def test_compile_time_does_not_grow_with_the_number_of_steps():
         for time in (4, 400)
     }
     assert counts[4] == counts[400]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "options"),
+    [(True, {}), (20, {"return_sequences": True, "go_backwards": True, "recurrent_dropout": 0.5})],
+)
+@pytest.mark.parametrize("lengths", [None, [70, 3, 0]])
+def test_a_checkpointed_layer_gives_the_same(checkpoint, options, lengths):
+    x = data(3, 75)
+    more = {"seed": 1} if "recurrent_dropout" in options else {}
+    plain, kept = (layer("lstm", checkpoint=c, **options, **more) for c in (False, checkpoint))
+    given = {} if lengths is None else {"lengths": lengths}
+
+    def gradients(m, x):
+        return td.value_and_grad(lambda m, x: td.sum(m(x, training=True, **given) ** 2), argnums=(0, 1))(m, x)
+
+    for run in (gradients, td.compile(gradients)):
+        (a, (da, ga)), (b, (db, gb)) = run(plain, x), run(kept, x)
+        np.testing.assert_allclose(b.item(), a.item(), rtol=1e-12)
+        np.testing.assert_allclose(gb.numpy(), ga.numpy(), rtol=1e-9, atol=1e-13)
+        for name, g in da.items():
+            np.testing.assert_allclose(db[name].numpy(), g.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_memory_of_a_checkpointed_layer_grows_with_the_square_root_of_time(lengths):
+    """Beside x itself, which is small here, and its copy with time in front."""
+
+    def working(time, checkpoint):
+        recurrent = nn.LSTM(64, input_size=1, checkpoint=checkpoint)
+        x, n = td.zeros((8, time, 1)), td.full((8,), time)
+        f = td.compile(lambda m, x, n: td.grad(lambda m: td.sum(m(x, lengths=n if lengths else None)))(m))
+        return f.explain(recurrent, x, n).arena
+
+    plain, kept = ([working(n, c) for n in (1024, 4096)] for c in (False, True))
+    assert plain[1] > 3.5 * plain[0]
+    assert kept[1] < 2.6 * kept[0]
+    assert kept[1] < plain[1] / 10
 
 
 def test_unknown_number_of_steps():
@@ -391,20 +446,32 @@ def test_agreement_with_pytorch(kind, use_bias):
 def test_two_layers_in_both_directions_agree_with_pytorch():
     torch = pytest.importorskip("torch")
     theirs = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True).double()
-    weights = {n: w.detach().numpy() for n, w in theirs.state_dict().items()}
     x, n = data(3, 6), [6, 2, 4]
-    h = x
-    for k in range(2):
-        one, other = (
-            nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=h.shape[-1])
-            for back in (False, True)
-        )
-        nn.recurrent.from_torch(one, weights, f"l{k}")
-        nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
-        h = nn.Bidirectional(one, backward_layer=other)(h, lengths=n)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x.numpy()), n, batch_first=True, enforce_sorted=False)
+
+    def taken_over(weights):
+        layers = []
+        for k, size in enumerate((3, 8)):
+            one, other = (
+                nn.LSTM(4, return_sequences=True, go_backwards=back, dtype="float64", input_size=size)
+                for back in (False, True)
+            )
+            nn.recurrent.from_torch(one, weights, f"l{k}")
+            nn.recurrent.from_torch(other, weights, f"l{k}_reverse")
+            layers.append(nn.Bidirectional(one, backward_layer=other))
+        return nn.Sequential(layers)
+
+    ours = taken_over({name: w.detach().numpy() for name, w in theirs.state_dict().items()})
+    leaf = torch.tensor(x.numpy(), requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(leaf, n, batch_first=True, enforce_sorted=False)
     expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
-    np.testing.assert_allclose(h.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
+    (expected**2).sum().backward()
+    np.testing.assert_allclose(ours(x, n).numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
+    by_layer, g = td.grad(lambda m, x: td.sum(m(x, td.asarray(n)) ** 2), argnums=(0, 1))(ours, x)
+    np.testing.assert_allclose(g.numpy(), leaf.grad.numpy(), rtol=1e-8, atol=1e-12)
+    # Of two biases that are added each has the gradient of the sum.
+    gradients = {k: w.grad.numpy() * (0 if "bias_hh" in k else 1) for k, w in theirs.named_parameters()}
+    for name, w in taken_over(gradients).parameters().items():
+        np.testing.assert_allclose(by_layer[name].numpy(), w.numpy(), err_msg=name, rtol=1e-8, atol=1e-12)
 
 
 # mistakes
@@ -432,6 +499,8 @@ def test_two_layers_in_both_directions_agree_with_pytorch():
         (lambda: nn.mask_of([[1]], 2), ShapeError, "one for each sequence"),
         (lambda: nn.Recurrent(lambda s, x: (s, x))(data()), ArgumentError, "does not know its initial state"),
         (lambda: nn.LSTM(4, dropout=1.5), ArgumentError, "dropout is the probability"),
+        (lambda: nn.LSTM(4, unroll=True, checkpoint=True), ArgumentError, "no loop to checkpoint"),
+        (lambda: nn.LSTM(4, checkpoint=0)(data()), ArgumentError, "checkpoint is True, or how many"),
         (lambda: nn.LSTM(0), ArgumentError, "units"),
         (lambda: nn.StackedCells([]), ArgumentError, "at least one cell"),
         (lambda: nn.Bidirectional(nn.Dense(3)), ArgumentError, "takes a recurrent layer"),

@@ -165,13 +165,13 @@ def test_it_is_said_once_that_products_are_float32(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"precision": "mixed_float16"}, ["65504", "unless the loss is scaled", "precision='mixed_bfloat16'"]),
         ({"precision": "bfloat16"}, ["no precision='bfloat16'", "mixed_bfloat16"]),
         ({"precision": "half"}, ["no precision='half'"]),
         (
             {"precision": "mixed_bfloat16", "loss": None, "step": lambda m, o, b: {}},
             ["in a step of your own", 'with td.nn.autocast("bfloat16")'],
         ),
+        ({"precision": "mixed_float16", "loss": None, "step": lambda m, o, b: {}}, ["and td.optim.LossScale"]),
     ],
 )
 def test_refused(options: dict[str, Any], words: list[str]) -> None:
@@ -182,9 +182,8 @@ def test_refused(options: dict[str, Any], words: list[str]) -> None:
 
 
 def test_autocast_refuses_other_dtypes() -> None:
-    for dtype, words in (("float16", "65504"), ("float64", "bfloat16 or float32; got float64")):
-        with pytest.raises(ArgumentError, match=words), nn.autocast(dtype):
-            pass
+    with pytest.raises(ArgumentError, match="float16 or float32; got float64"), nn.autocast("float64"):
+        pass
 
 
 def test_recurrences_stay_float32_also_behind_layers_that_multiply_in_bfloat16() -> None:
@@ -195,3 +194,120 @@ def test_recurrences_stay_float32_also_behind_layers_that_multiply_in_bfloat16()
         assert decoder(tokens, td.zeros((1, 3))).dtype in (td.float32, td.bfloat16)
         x = model(td.ones((2, 5, 3)))
     assert x.dtype is td.bfloat16
+
+
+# float16, with a scaled loss
+
+
+def test_training_in_float16_agrees_with_float32() -> None:
+    (_, single), (model, mixed) = train("float32", epochs=3), train("mixed_float16", epochs=3)
+    np.testing.assert_allclose(mixed.steps[:5], single.steps[:5], rtol=0.005)
+    assert mixed.steps[:5] != single.steps[:5]
+    assert abs(mixed.rows[-1]["val_accuracy"] - single.rows[-1]["val_accuracy"]) < 0.02
+    assert mixed.rows[-1]["loss_scale"] == 2.0 ** (15 - mixed.skipped)  # too few steps for it to grow
+    assert {v.dtype for v in model.variables().values()} == {td.float32}
+
+
+class Deep(nn.Module):
+    """Two products in a row: the gradient between them is float16."""
+
+    def __init__(self) -> None:
+        self.one, self.two = nn.Dense(1, use_bias=False, input_size=1), nn.Dense(1, use_bias=False, input_size=1)
+        self.one.assign({"kernel": [[1.0]]})
+        self.two.assign({"kernel": [[1.0]]})
+
+    def __call__(self, x: td.Tensor) -> td.Tensor:
+        return self.two(self.one(x))
+
+
+def small_loss(prediction: td.Tensor, target: td.Tensor) -> td.Tensor:
+    return td.mean(prediction) * 1e-9  # its gradient is 0 in float16
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_small_gradients_survive_the_scale(compiled: bool) -> None:
+    model = Deep()
+    history = td.fit(
+        model, (np.ones((4, 1)), np.ones((4, 1))), loss=small_loss, optimizer=td.optim.SGD(1e6), verbose=False,
+        precision="mixed_float16", compile=compiled,
+    )  # fmt: skip
+    assert history.skipped == 0
+    np.testing.assert_allclose(model.one.kernel.item(), 1 - 1e-3, rtol=1e-5)  # 1e-9 * 32768 has 5 bits less than 11
+    np.testing.assert_allclose(model.two.kernel.item(), 1 - 1e-3, rtol=1e-5)
+    with nn.autocast("float16"):
+        g = td.grad(lambda m: small_loss(m(td.ones((4, 1))).astype(td.float32), None))(model)
+    assert g["one.kernel"].item() == 0  # without it they do not
+
+
+def steep_loss(prediction: td.Tensor, target: td.Tensor) -> td.Tensor:
+    return td.mean(prediction) * 100.0  # times 32768: more than 65504
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_steps_that_overflow_are_left_out_and_the_scale_is_halved(compiled: bool) -> None:
+    model, optimizer = Deep(), td.optim.Adam(0.125)
+    history = td.fit(
+        model, (np.ones((4, 1)), np.ones((4, 1))), loss=steep_loss, optimizer=optimizer, epochs=7, verbose=False,
+        precision="mixed_float16", compile=compiled,
+    )  # fmt: skip
+    # 100 * 2**15, 2**14, … > 65504, until 100 * 2**9 = 51200: six halvings
+    assert history.skipped == 6
+    assert history.rows[-1]["loss_scale"] == 2.0**9
+    assert int(optimizer.step) == 1  # not those that were left out
+    assert history.steps[:7] == [100.0] * 7
+    np.testing.assert_allclose(model.one.kernel.item(), 0.875, rtol=1e-5)  # Adam's first step is its learning rate
+
+
+def test_clipping_sees_unscaled_gradients_and_the_scale_grows() -> None:
+    model = Deep()
+    scale = td.optim.LossScale(8.0, interval=2)
+    optimizer = td.optim.SGD(1.0, clip=td.optim.clip_by_value(0.5))
+    for _ in range(4):
+        gradients = {"one.kernel": td.asarray([[2.0]]), "two.kernel": td.asarray([[80.0]])}
+        assert scale.update(model, optimizer, gradients).item()
+    assert scale.scale.item() == 32.0
+    # 2 / 8 twice, 2 / 16 twice; the other one clipped each time
+    np.testing.assert_allclose([model.one.kernel.item(), model.two.kernel.item()], [1 - 0.75, 1 - 2.0])
+
+
+def test_the_scale_stays_between_one_and_its_largest() -> None:
+    model, optimizer = Deep(), td.optim.SGD(1.0)
+    zero = {"one.kernel": td.asarray([[0.0]]), "two.kernel": td.asarray([[0.0]])}
+    for initial, bad, expected in ((2.0**24, 0.0, 2.0**24), (1.0, float("nan"), 1.0)):
+        scale = td.optim.LossScale(initial, interval=1)
+        scale.update(model, optimizer, zero | {"one.kernel": td.asarray([[bad]])})
+        assert scale.scale.item() == expected
+
+
+def test_what_is_not_finite_at_the_smallest_scale_is_told() -> None:
+    def bad_gradient(prediction: td.Tensor, target: td.Tensor) -> td.Tensor:
+        return td.sqrt(td.mean(prediction) * 0.0)  # finite, its derivative is not
+
+    with pytest.raises(td.errors.NonFiniteError):
+        td.fit(
+            Deep(), (np.ones((4, 1)), np.ones((4, 1))), loss=bad_gradient, optimizer="sgd", epochs=40, verbose=False,
+            precision="mixed_float16",
+        )  # fmt: skip
+
+
+def test_a_run_in_float16_goes_on_with_its_scale(tmp_path: Any) -> None:
+    def run(folder: str, epochs: int) -> tuple[Any, Any]:
+        model = Deep()
+        history = td.fit(
+            model, (np.ones((8, 1)), np.ones((8, 1))), loss=steep_loss, optimizer=td.optim.Adam(0.1), epochs=epochs,
+            batch_size=4, verbose=False, precision="mixed_float16", checkpoint=tmp_path / folder,
+        )  # fmt: skip
+        return model, history
+
+    whole, once = run("whole", 5)
+    run("parted", 2)
+    parted, twice = run("parted", 5)
+    assert [r["loss_scale"] for r in twice.rows] == [r["loss_scale"] for r in once.rows]
+    assert (twice.steps, twice.skipped) == (once.steps, once.skipped)
+    assert parted.one.kernel.item() == whole.one.kernel.item()
+
+
+@pytest.mark.parametrize("options", [{"initial": 0.5}, {"initial": 2.0**30}, {"factor": 1.0}, {"interval": 0}])
+def test_a_loss_scale_refuses(options: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match="LossScale"):
+        td.optim.LossScale(**options)

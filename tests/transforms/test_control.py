@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -341,3 +343,98 @@ def test_dropout_draws_anew_at_each_step_and_batch_norm_keeps_its_statistics() -
     np.testing.assert_allclose(ys.numpy(), loop(xs).numpy(), rtol=1e-6)
     np.testing.assert_allclose(mean.numpy(), again.moving_mean.numpy(), rtol=1e-6)
     assert len({tuple((y == 0).reshape(-1).tolist()) for y in ys}) == 4
+
+
+# checkpointed scans
+
+
+def _chain(length: int, checkpoint: bool | int, reverse: bool = False) -> Any:
+    def loss(w: td.Tensor, xs: td.Tensor, h: td.Tensor) -> td.Tensor:
+        def step(h: td.Tensor, x: td.Tensor) -> tuple[td.Tensor, td.Tensor]:
+            h = td.tanh(w @ h + x)
+            return h, td.sin(h).sum()
+
+        h, ys = td.scan(step, h, xs, reverse=reverse, checkpoint=checkpoint)
+        return h.sum() + (ys * td.arange(length, dtype=ys.dtype)).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 11, 16])
+@pytest.mark.parametrize("checkpoint", [True, 1, 4, 100])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_checkpointed_scan_gives_the_same(length: int, checkpoint: bool | int, reverse: bool) -> None:
+    rng = np.random.default_rng(length)
+    given = t64(W), t64(rng.standard_normal((length, 2))), t64(rng.standard_normal(2))
+    plain, kept = _chain(length, False, reverse), _chain(length, checkpoint, reverse)
+    for run in (lambda f: f, td.compile):
+        np.testing.assert_allclose(run(kept)(*given).item(), plain(*given).item(), rtol=1e-12)
+        made, wanted = run(td.grad(kept, argnums=(0, 1, 2)))(*given), td.grad(plain, argnums=(0, 1, 2))(*given)
+        for a, b in zip(made, wanted, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_checkpointed_scan_in_other_transforms() -> None:
+    xs, h = t64(np.random.default_rng(0).standard_normal((7, 2))), t64([0.1, 0.2])
+    plain, kept = (partial(_chain(7, c), xs=xs, h=h) for c in (False, True))
+    ws = t64(np.random.default_rng(1).standard_normal((3, 2, 2)))
+    for transform in (lambda f: td.vmap(td.grad(f)), lambda f: td.vmap(td.hessian(f))):
+        np.testing.assert_allclose(transform(kept)(ws).numpy(), transform(plain)(ws).numpy(), rtol=1e-9, atol=1e-12)
+    (a, da), (b, db) = (td.jvp(f, (ws[0],), (ws[1],)) for f in (plain, kept))
+    np.testing.assert_allclose([b.item(), db.item()], [a.item(), da.item()], rtol=1e-12)
+
+
+def test_a_checkpointed_scan_carries_what_its_body_assigns() -> None:
+    def loss(x: td.Tensor, stream: td.random.Stream, checkpoint: bool) -> td.Tensor:
+        def step(h: td.Tensor, _: None) -> tuple[td.Tensor, None]:
+            return h * td.where(stream.bernoulli(0.5, ()), 1.1, 0.9), None
+
+        return td.scan(step, x, length=10, checkpoint=checkpoint)[0]
+
+    results = []
+    for checkpoint in (False, True):
+        stream = td.random.Stream(3)
+        g = td.compile(lambda x, s, c=checkpoint: td.grad(loss)(x, s, c))(t64(2.0), stream)
+        results.append((g.item(), stream.variables()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-12)
+    assert {k: v.tolist() for k, v in results[0][1].items()} == {k: v.tolist() for k, v in results[1][1].items()}
+
+
+def _kept_bytes(length: int, checkpoint: bool) -> int:
+    """What one call of the compiled gradient needs beside inputs and results."""
+
+    def loss(w: td.Tensor) -> td.Tensor:
+        def step(h: td.Tensor, _: None) -> tuple[td.Tensor, None]:
+            return td.tanh(td.sin(h @ w)), None
+
+        return td.scan(step, td.ones((64, 32)), length=length, checkpoint=checkpoint)[0].sum()
+
+    return int(td.compile(td.grad(loss)).explain(td.ones((32, 32))).arena)
+
+
+def test_memory_of_a_checkpointed_scan_grows_with_the_square_root_of_its_length() -> None:
+    sizes = {c: [_kept_bytes(n, c) for n in (256, 1024, 4096)] for c in (False, True)}
+    for a, b in pairwise(sizes[False]):
+        assert 3.5 < b / a < 4.5
+    for a, b in pairwise(sizes[True]):
+        assert 1.6 < b / a < 2.2
+    assert sizes[True][-1] < sizes[False][-1] / 20
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_the_graph_of_a_scan_does_not_grow_with_its_length(checkpoint: bool) -> None:
+    def count(n: int) -> int:
+        given = t64(W), t64(np.zeros((n, 2))), t64(np.zeros(2))
+        return len(list(td.graph(td.grad(_chain(n, checkpoint)))(*given).walk()))
+
+    assert count(4) == count(400) == count(10000)
+
+
+@pytest.mark.parametrize("checkpoint", [0, -1, 2.5, "yes"])
+def test_what_checkpoint_takes(checkpoint: Any) -> None:
+    with pytest.raises(td.errors.ArgumentError, match="checkpoint is True, or how many steps"):
+        td.scan(lambda h, x: (h + x, None), 0.0, t64([1.0, 2.0]), checkpoint=checkpoint)
+    with pytest.raises(td.errors.DimError, match="needs a known number of steps"):
+        td.compile(lambda x: td.scan(lambda h, x: (h + x, None), 0.0, x, checkpoint=True)[0], dynamic={"x": ("n",)})(
+            td.ones(3)
+        )

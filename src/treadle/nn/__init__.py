@@ -43,7 +43,7 @@ from treadle.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTr
 from treadle.nn.convolution import Conv1D, Conv2D, Conv3D
 from treadle.nn.defaults import defaults
 from treadle.nn.dense import Dense
-from treadle.nn.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from treadle.nn.depthwise import DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D
 from treadle.nn.dropout import Dropout
 from treadle.nn.embedding import Embedding
 from treadle.nn.global_pooling import (
@@ -86,6 +86,7 @@ from treadle.nn.recurrent import (
     LinearRecurrent,
     LSTMCell,
     LuongAttention,
+    MambaBlock,
     MinGRUCell,
     MinLSTMCell,
     Recurrent,
@@ -99,7 +100,7 @@ from treadle.nn.recurrent import (
 )
 from treadle.nn.reparametrized import SpectralNormalization, WeightNormalization
 from treadle.nn.resizing import UpSampling1D, UpSampling2D, UpSampling3D, resize
-from treadle.nn.separable import SeparableConv1D, SeparableConv2D
+from treadle.nn.separable import SeparableConv1D, SeparableConv2D, SeparableConv3D
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
 from treadle.nn.summary import Summary, summary
@@ -148,6 +149,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "DepthwiseConv3D",
     "Dropout",
     "Embedding",
     "FeedForward",
@@ -173,6 +175,7 @@ __all__ = [
     "LinearCell",
     "LinearRecurrent",
     "LuongAttention",
+    "MambaBlock",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -201,6 +204,7 @@ __all__ = [
     "SelectiveCell",
     "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConv3D",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",

@@ -1,4 +1,4 @@
-"""Depthwise convolutions: `DepthwiseConv1D`, `DepthwiseConv2D`."""
+"""Depthwise convolutions: `DepthwiseConv1D`, `DepthwiseConv2D`, `DepthwiseConv3D`."""
 
 from __future__ import annotations
 
@@ -95,3 +95,13 @@ class DepthwiseConv2D(_DepthwiseConv):
     """
 
     rank = 2
+
+
+class DepthwiseConv3D(_DepthwiseConv):
+    """Convolution of volumes, each channel with kernels of its own. Else as `nn.DepthwiseConv2D`.
+
+    >>> td.nn.DepthwiseConv3D(2, depth_multiplier=2)(td.zeros((2, 4, 4, 4, 3))).shape
+    (2, 3, 3, 3, 6)
+    """
+
+    rank = 3

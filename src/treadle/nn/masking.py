@@ -11,7 +11,7 @@ from treadle import array as xp
 from treadle.array.convert import as_tensor
 from treadle.core.dims import Size, same_size
 from treadle.core.dtypes import int32, int64
-from treadle.core.errors import ArgumentError, DTypeError, ShapeError
+from treadle.core.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
 from treadle.core.tensor import Tensor
@@ -21,23 +21,50 @@ def mask_of(lengths: Any, time: Size) -> Tensor:
     """A bool `[batch, time]`: the first `lengths[n]` elements of sequence n are real.
 
     Args:
-        lengths: integers `[batch]`, of any dtype; 0 is an empty sequence, and more than `time` counts as `time`.
+        lengths: integers `[batch]`, of any dtype, from 0 (an empty sequence) to `time`.
         time: how many steps the padded sequences have.
 
     Raises:
-        DTypeError: no integers. ShapeError: not one axis.
+        DTypeError: no integers. ShapeError: not one axis. OutOfRangeError: a length that there cannot be; inside of a
+            compiled function, where numbers are not known, more than `time` counts as `time`, and less than 0 as 0.
 
     >>> td.nn.mask_of([2, 0, 3], 3).tolist()
     [[True, True, False], [False, False, False], [True, True, True]]
     """
-    n = xp.asarray(lengths)
-    if not n.dtype.is_integer:
-        raise DTypeError(f"lengths are integers, and got {n.spec}; write lengths.astype(td.int32)")
+    n = check_lengths(lengths, time)
     if n.ndim != 1:
         raise ShapeError(f"lengths are [batch], one for each sequence, and got {show_shape(n.shape)}")
+    return xp.arange(time, dtype=n.dtype) < xp.expand_dims(n, axis=1)
+
+
+def check_lengths(lengths: Any, time: Size, name: str = "lengths") -> Tensor:
+    """Lengths of sequences that are padded to `time`, as int32 (int64 where they have more bits), each 0 to `time`.
+
+    Everything that takes lengths goes through here. Where their numbers are not known, inside of a compiled function,
+    what lies outside counts as the nearer end.
+
+    Raises:
+        DTypeError: no integers. OutOfRangeError: a length below 0 or above `time`.
+    """
+    n = xp.asarray(lengths)
+    if not n.dtype.is_integer:
+        raise DTypeError(f"{name} are integers, and got {n.spec}; write {name}.astype(td.int32)")
     # In a dtype that holds the number of steps, too: 200 does not fit into int8.
-    wide = int64 if n.dtype.bits > 32 or n.dtype.name == "uint32" else int32
-    return xp.arange(time, dtype=wide) < xp.expand_dims(n.astype(wide), axis=1)
+    wide = n.astype(int64 if n.dtype.bits > 32 or n.dtype.name == "uint32" else int32)
+    if n.is_concrete:
+        numbers = np.asarray(n)
+        most = time if isinstance(time, int) else np.iinfo(np.int64).max
+        wrong = (numbers < 0) | (numbers > most)
+        if wrong.any():
+            at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            place = f"[{', '.join(map(str, at))}]" if at else ""
+            raise OutOfRangeError(
+                f"{name}{place} is {numbers[at]}, and the sequences are padded to {time} steps: 0 to {time} are "
+                "possible"
+            )
+        if isinstance(time, int):
+            return wide
+    return xp.maximum(xp.minimum(wide, xp.full((), time, dtype=wide.dtype)), 0)
 
 
 def pad_sequences(sequences: Sequence[Any], *, to: int | None = None) -> Padded:
@@ -92,7 +119,7 @@ def unpad_sequences(values: Any, lengths: Any = None) -> list[Tensor]:
     if isinstance(values, Padded):
         values, lengths = values.values, values.lengths
     y = as_tensor(values, "values")
-    return [y[k, : int(n)] for k, n in enumerate(np.asarray(lengths))]
+    return [y[k, : int(n)] for k, n in enumerate(np.asarray(check_lengths(lengths, y.shape[1])))]
 
 
 def check_no_lengths(mask: Any, lengths: Any) -> None:
@@ -114,7 +141,7 @@ def sequence_mask(x: Tensor, mask: Any, lengths: Any, *, time_axis: int) -> Tens
 
     Raises:
         ArgumentError: both are given.
-        DTypeError, ShapeError: another dtype or shape.
+        DTypeError, ShapeError: another dtype or shape. OutOfRangeError: see `check_lengths`.
     """
     if mask is not None and lengths is not None:
         raise ArgumentError("give a mask or lengths, not both")

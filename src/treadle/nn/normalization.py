@@ -15,6 +15,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn import initializers
 from treadle.nn.batch_norm import check_channels, check_epsilon
 from treadle.nn.initializers import InitializerLike
+from treadle.nn.masking import sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.precision import result_type
 from treadle.nn.spatial import per_axis
@@ -177,9 +178,13 @@ class GroupNormalization(Module):
         axis: the channels': -1, or 1 for images with channels first.
         The others as for `nn.LayerNormalization`.
 
+    Call: `layer(x, mask=None, lengths=None)`. Of padded sequences `[batch, time, …]`, `lengths` `[batch]` or a bool
+    `mask` `[batch, time]` say which steps count for mean and variance; the others give 0. (With channels first, time is
+    axis 2.)
+
     Raises (at a call):
         ShapeError: channels that do not divide into the groups, others than at the first call, no batch axis.
-        DTypeError: integers.
+        DTypeError: integers. ArgumentError: a mask and lengths.
 
     Source: Wu, He, Group normalization (ECCV 2018).
 
@@ -228,7 +233,7 @@ class GroupNormalization(Module):
                 f"{channels // self.groups} * {self.groups} + {channels % self.groups}"
             )
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         if x.ndim < 2:
             raise ShapeError(f"GroupNormalization takes [batch, …, channels], and x is {show_shape(x.shape)}")
         axis = normalize_axis(self.axis, x.ndim)
@@ -239,11 +244,26 @@ class GroupNormalization(Module):
         channels = x.shape[axis]
         self._check_groups(channels)
         groups = channels if self.groups == -1 else self.groups
-        wide = widened(x)
-        parted = xp.reshape(wide, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
-        axes = tuple(a for a in range(1, parted.ndim) if a != axis)
-        deviation = parted - xp.mean(parted, axis=axes, keepdims=True)
-        variance = xp.mean(deviation * deviation, axis=axes, keepdims=True)
+        time_axis = 2 if axis == 1 else 1
+        if (mask is not None or lengths is not None) and (x.ndim < 3 or axis == time_axis):
+            raise ShapeError(
+                f"a mask or lengths are of sequences [batch, time, …, channels], and x is {show_shape(x.shape)}"
+            )
+        real = sequence_mask(x, mask, lengths, time_axis=time_axis)
+        if real is not None:
+            real = xp.reshape(real, tuple(n if a in (0, time_axis) else 1 for a, n in enumerate(x.shape)))
+
+        def parted(t: Tensor) -> Tensor:
+            split = (1, 1) if t.shape[axis] == 1 else (groups, channels // groups)
+            return xp.reshape(t, (*t.shape[:axis], *split, *t.shape[axis + 1 :]))
+
+        wide = parted(widened(x) if real is None else xp.where(real, widened(x), 0))
+        here = None if real is None else parted(real)
+        axes = tuple(a for a in range(1, wide.ndim) if a != axis)
+        deviation = wide - _mean(wide, here, axes)
+        if here is not None:
+            deviation = xp.where(here, deviation, 0)
+        variance = _mean(deviation * deviation, here, axes)
         y = xp.reshape(deviation * xp.rsqrt(variance + self.epsilon), x.shape)
         shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         out = x.dtype
@@ -251,4 +271,14 @@ class GroupNormalization(Module):
             y, out = y * xp.reshape(self.gamma, shape), result_type(x, self.dtype)
         if self.beta is not None:
             y, out = y + xp.reshape(self.beta, shape), result_type(x, self.dtype)
+        if real is not None:
+            y = xp.where(real, y, 0)
         return y.astype(out)
+
+
+def _mean(x: Tensor, real: Tensor | None, axes: tuple[int, ...]) -> Tensor:
+    """The mean over some axes of what is real; of nothing it is 0."""
+    if real is None:
+        return xp.mean(x, axis=axes, keepdims=True)
+    count = xp.sum(xp.broadcast_to(real, x.shape).astype(x.dtype), axis=axes, keepdims=True)
+    return xp.sum(x, axis=axes, keepdims=True) / xp.maximum(count, 1)

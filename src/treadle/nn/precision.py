@@ -34,25 +34,20 @@ registry.ambient.append(compute_dtype)  # a compiled function is traced once for
 
 
 def check_precision(dtype: Any) -> DType | None:
-    """bfloat16, or None for float32.
+    """bfloat16 or float16, or None for float32.
 
     Raises:
         ArgumentError: another dtype.
     """
     wanted = as_dtype(dtype)
-    if wanted is float16:
-        raise ArgumentError(
-            "float16 reaches from 6e-8 to 65504, and gradients fall out of that unless the loss is scaled, which "
-            "treadle does not do. bfloat16 has the range of float32"
-        )
-    if wanted not in (bfloat16, float32):
-        raise ArgumentError(f"layers compute in bfloat16 or float32; got {wanted}")
-    return bfloat16 if wanted is bfloat16 else None
+    if wanted not in (bfloat16, float16, float32):
+        raise ArgumentError(f"layers compute in bfloat16, float16 or float32; got {wanted}")
+    return None if wanted is float32 else wanted
 
 
 @contextmanager
 def autocast(dtype: Any = "bfloat16") -> Iterator[None]:
-    """Inside, layers with float32 parameters multiply in bfloat16; in this thread.
+    """Inside, layers with float32 parameters multiply in a 16-bit dtype; in this thread.
 
     Dense layers and convolutions round their input and kernel to bfloat16 and give bfloat16; the parameters, and so
     their gradients and the optimiser, stay float32. Batch, layer, RMS and group normalisation compute in float32 and
@@ -60,10 +55,11 @@ def autocast(dtype: Any = "bfloat16") -> Iterator[None]:
     float32. Recurrent layers stay float32. `td.fit(..., precision="mixed_bfloat16")` is this around the model's call.
 
     Args:
-        dtype: "bfloat16"; "float32" switches it off inside.
+        dtype: "bfloat16"; "float16", which has three more bits, but reaches only from 6e-8 to 65504: gradients fall out
+            of that unless the loss is scaled, `td.optim.LossScale`; "float32" switches it off inside.
 
     Raises:
-        ArgumentError: float16 (whose range needs scaled losses), or another dtype.
+        ArgumentError: another dtype.
 
     Source: Micikevicius et al., Mixed precision training (ICLR 2018); Kalamkar et al., A study of bfloat16 for deep
     learning training, arXiv 1905.12322.

@@ -1,4 +1,4 @@
-"""Separable convolutions: `SeparableConv1D`, `SeparableConv2D`."""
+"""Separable convolutions: `SeparableConv1D`, `SeparableConv2D`, `SeparableConv3D`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from treadle.core.tensor import Tensor
 from treadle.nn.activations import ActivationLike
-from treadle.nn.convolution import Conv1D, Conv2D
-from treadle.nn.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from treadle.nn.convolution import Conv1D, Conv2D, Conv3D
+from treadle.nn.depthwise import DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D
 from treadle.nn.initializers import InitializerLike
 from treadle.nn.module import Module
 from treadle.nn.spatial import PaddingLike
@@ -16,8 +16,8 @@ from treadle.nn.spatial import PaddingLike
 class _SeparableConv(Module):
     """Two convolutions: one that sees places, one that sees channels."""
 
-    depthwise_class: ClassVar[type[DepthwiseConv1D] | type[DepthwiseConv2D]]
-    pointwise_class: ClassVar[type[Conv1D] | type[Conv2D]]
+    depthwise_class: ClassVar[type[DepthwiseConv1D] | type[DepthwiseConv2D] | type[DepthwiseConv3D]]
+    pointwise_class: ClassVar[type[Conv1D] | type[Conv2D] | type[Conv3D]]
 
     def __init__(
         self,
@@ -98,3 +98,13 @@ class SeparableConv2D(_SeparableConv):
     """
 
     depthwise_class, pointwise_class = DepthwiseConv2D, Conv2D
+
+
+class SeparableConv3D(_SeparableConv):
+    """Separable convolution of volumes, `[batch, depth, height, width, channels]`. Else as `nn.SeparableConv2D`.
+
+    >>> td.nn.SeparableConv3D(4, 2)(td.zeros((2, 4, 4, 4, 3))).shape
+    (2, 3, 3, 3, 4)
+    """
+
+    depthwise_class, pointwise_class = DepthwiseConv3D, Conv3D

@@ -10,6 +10,7 @@ from treadle.optim.average import EMA, SWA, WeightAverage
 from treadle.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
 from treadle.optim.lamb import LAMB
 from treadle.optim.lion import Lion
+from treadle.optim.loss_scale import LossScale
 from treadle.optim.optimizer import Optimizer
 from treadle.optim.rmsprop import RMSprop
 from treadle.optim.sgd import SGD
@@ -22,6 +23,7 @@ __all__ = [
     "EMA",
     "LAMB",
     "Lion",
+    "LossScale",
     "Optimizer",
     "RMSprop",
     "SGD",

@@ -9,6 +9,7 @@ from typing import Any
 
 from treadle.core import registry
 from treadle.core.errors import ArgumentError
+from treadle.optim import LossScale
 from treadle.train._building import require_model
 from treadle.train._words import refuse_unknown
 from treadle.train.callbacks import as_callback
@@ -105,6 +106,8 @@ def fit(
         validation_step: with `step`, to validate: a function (model, batch) → dict of scalars.
         precision: "mixed_bfloat16" computes training steps in bfloat16 where `td.nn.autocast` does; parameters, their
             gradients, statistics and the loss stay float32, as do validation and everything that is saved.
+            "mixed_float16" is the same with float16 and a `td.optim.LossScale`: a step whose gradients overflow is left
+            out and counted in `history.skipped`, and the next ones have a smaller scale (`loss_scale` in the rows).
 
     Returns: the `History`.
 
@@ -144,6 +147,7 @@ def fit(
         raise ArgumentError(
             f"precision={precision!r} is for loss=; in a step of your own, write "
             f'with td.nn.autocast("{PRECISIONS[precision]}"): around the call of the model'
+            + (", and td.optim.LossScale" if precision == "mixed_float16" else "")
         )
     measures = as_metrics(metrics)
     source = as_source(data, batch_size=batch_size, shuffle=shuffle, seed=seed)
@@ -157,7 +161,7 @@ def fit(
     validation = None if validation is None else segmented(validation, tbptt, model)
     progress = make_progress(verbose)
     if precision != "float32":
-        say_once_what_precision_costs(progress.tell)
+        say_once_what_precision_costs(precision, progress.tell)
     settings = Settings(
         epochs=epochs,
         seed=seed,
@@ -183,6 +187,7 @@ def fit(
         callbacks=[as_callback(c) for c in callbacks] + ([] if board is None else [registry.board_log(board)]),
         progress=progress,
         settings=settings,
+        loss_scale=LossScale() if precision == "mixed_float16" else None,
     ).run()
 
 

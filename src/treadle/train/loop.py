@@ -14,6 +14,7 @@ from treadle import random
 from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
+from treadle.optim import LossScale
 from treadle.train import nonfinite
 from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
@@ -73,6 +74,7 @@ class Run:
     callbacks: list[Callback]
     progress: Progress
     settings: Settings
+    loss_scale: LossScale | None = None
     epoch: int = 0
     batch: int = 0
     history: History = field(default_factory=History)
@@ -115,7 +117,7 @@ class Run:
             loss_function=self.loss,
             objective=self.objective,
             step_function=self.step,
-            step_arguments=(self.model, self.optimizer, *self._arguments(batch)),
+            step_arguments=self._step_arguments(batch),
             settings={"epochs": s.epochs, "batch_size": s.batch_size, "seed": s.seed},
         )
 
@@ -194,9 +196,12 @@ class Run:
     def _one_step(self, batch: Any) -> None:
         variables = Variables([self.model, self.optimizer])
         before = Before(variables.read(), batch, self.context.step + 1)
-        out = self.step(self.model, self.optimizer, *self._arguments(batch))
+        out = self.step(*self._step_arguments(batch))
         out, good = out if self.settings.nan_check else (out, True)
         values = self._own_results(out) if self.own_step else {"loss": float(out["loss"])}
+        if not self.own_step and bool(out.get("overflown", False)):
+            self._left_out(values["loss"])
+            return
         # The step adds numbers up to see whether they are finite: of very large ones that may be wrong.
         good = bool(good) or nonfinite.all_finite([*values.values(), *variables.read()])
         good = good and math.isfinite(values["loss"]) and (self.own_step or bool(out["finite"]))
@@ -217,9 +222,15 @@ class Run:
         for metric in self.metrics:
             metric.update(*measured)
 
-    def _arguments(self, batch: Any) -> tuple[Any, ...]:
-        """What a step takes of a batch."""
-        return (batch,) if self.own_step else unpack(batch)
+    def _step_arguments(self, batch: Any) -> tuple[Any, ...]:
+        scale = () if self.loss_scale is None else (self.loss_scale,)
+        return (self.model, self.optimizer, *((batch,) if self.own_step else unpack(batch)), *scale)
+
+    def _left_out(self, loss: float) -> None:
+        """A step that changed no weights."""
+        self.history.skipped += 1
+        self.context.step += 1
+        self.history.steps.append(loss)
 
     def _own_results(self, out: Any) -> dict[str, float]:
         if not isinstance(out, dict) or "loss" not in out:
@@ -239,9 +250,7 @@ class Run:
         good = next((b for b in (before, *reversed(self.recent)) if nonfinite.all_finite(b.variables)), before)
         variables.write(good.variables)
         if self.settings.nan == "skip":
-            self.history.skipped += 1
-            self.context.step += 1
-            self.history.steps.append(values["loss"])
+            self._left_out(values["loss"])
             return
         saved = ""
         if self.settings.checkpoint is not None:
@@ -267,7 +276,7 @@ class Run:
         """What made it so: the step repeated node by node from the last good weights, nothing assigned."""
         step = self.step if isinstance(self.step, Compiled) else compile(self.step, backend="reference")
         try:
-            return step.why_not_finite(self.model, self.optimizer, *self._arguments(batch))
+            return step.why_not_finite(*self._step_arguments(batch))
         except TraceError:  # a step that only runs op by op
             return None
 
@@ -280,6 +289,8 @@ class Run:
         rate = self._rate()
         if rate is not None:
             row["learning_rate"] = rate
+        if self.loss_scale is not None:
+            row["loss_scale"] = float(self.loss_scale.scale)
         row |= {name: m.result() for name, m in self.means.items()}
         row |= {m.name: m.result() for m in self.metrics}
         row |= {f"val_{k}": v for k, v in self._validate().items()}
@@ -337,6 +348,7 @@ class Run:
             "data": self.source.state(),
             "stream": random.default_stream().variables(),
             "history": self.history.state(),
+            "loss_scale": {} if self.loss_scale is None else self.loss_scale.variables(),
             "means": [[name, m.state()] for name, m in self.means.items()],
             "metrics": [m.state() for m in self.metrics],
             "callbacks": {f"{i}.{type(c).__name__}": c.state() for i, c in enumerate(self.callbacks)},
@@ -373,6 +385,8 @@ class Run:
         assign_all(self.model, saved.weights, "the checkpoint")
         assign_all(self.optimizer, saved.optimizer, "the checkpoint's optimiser")
         random.default_stream().assign(state["stream"])
+        if self.loss_scale is not None and state.get("loss_scale"):
+            self.loss_scale.assign(state["loss_scale"])
         self.epoch, self.batch, self.context.step = place["epoch"], place["batch"], place["step"]
         self.source.restore(state["data"])
         self.history.restore(state["history"])

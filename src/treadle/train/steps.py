@@ -14,7 +14,7 @@ from treadle.core.errors import ArgumentError
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
 from treadle.nn import losses
-from treadle.nn.precision import autocast, check_precision
+from treadle.nn.precision import autocast
 from treadle.nn.widening import widened
 from treadle.train._building import call_model
 from treadle.train._words import suggestion
@@ -79,33 +79,28 @@ PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16
 
 
 def as_precision(precision: Any) -> str:
-    """A name of `PRECISIONS` that can be trained in.
+    """A name of `PRECISIONS`.
 
     Raises:
-        ArgumentError: it cannot, or there is none of that name.
+        ArgumentError: there is none of that name.
     """
     if precision not in PRECISIONS:
         close = f"mixed_{precision}" if f"mixed_{precision}" in PRECISIONS else precision
-        known = [name for name in PRECISIONS if name != "mixed_float16"]  # that one is refused, with the reason
-        raise ArgumentError(f"there is no precision={precision!r}. {suggestion(str(close), known)}")
-    try:
-        check_precision(PRECISIONS[precision])
-    except ArgumentError as e:
-        raise ArgumentError(f"precision={precision!r}: {e.message}: precision='mixed_bfloat16'") from None
+        raise ArgumentError(f"there is no precision={precision!r}. {suggestion(str(close), PRECISIONS)}")
     return str(precision)
 
 
 _said: list[bool] = []
 
 
-def say_once_what_precision_costs(tell: Callable[[str], None]) -> None:
+def say_once_what_precision_costs(precision: str, tell: Callable[[str], None]) -> None:
     """That the compiler has no 16-bit products, the first time in this process."""
     if not _said:
         _said.append(True)
         tell(
-            "mixed_bfloat16: this processor's bfloat16 products, if it has any, are not used: numbers are rounded to "
-            "bfloat16 and multiplied as float32. Kept activations take half of the memory; a step takes up to twice as "
-            "long."
+            f"{precision}: this processor's {PRECISIONS[precision]} products, if it has any, are not used: numbers are "
+            f"rounded to {PRECISIONS[precision]} and multiplied as float32. Kept activations take half of the memory; "
+            "a step takes up to twice as long."
         )
 
 
@@ -199,21 +194,31 @@ def training_step(
     precision: str = "float32",
     nan_check: bool = False,
 ) -> Callable[..., Any]:
-    """(model, optimizer, x, y, weights) → loss, whether each gradient is finite, perhaps the prediction.
+    """(model, optimizer, x, y, weights[, loss scale]) → loss, whether each gradient is finite, perhaps the prediction.
 
-    With `nan_check`, that and whether all that the step leaves is finite: see `checked`.
+    With a loss scale also `overflown`: the step was left out, and the next one has a smaller scale. With `nan_check`,
+    all that and whether all that the step leaves is finite: see `checked`.
     """
     whole = training_objective(loss, precision)
 
-    def train_step(model: Any, optimizer: Any, x: Any, y: Any, weights: Any) -> dict[str, Any]:
+    def train_step(
+        model: Any, optimizer: Any, x: Any, y: Any, weights: Any, scale: _optim.LossScale | None = None
+    ) -> dict[str, Any]:
         def objective(model: Any, x: Any, y: Any, weights: Any) -> tuple[Tensor, Any]:
             value, prediction = whole(model, x, y, weights)
-            return value, prediction if keep_prediction else None
+            scaled = value if scale is None else value * scale.scale.astype(value.dtype)
+            return scaled, (value, prediction if keep_prediction else None)
 
-        (value, prediction), gradients = value_and_grad(objective, has_aux=True)(model, x, y, weights)
+        (_, (value, prediction)), gradients = value_and_grad(objective, has_aux=True)(model, x, y, weights)
         finite = {path: xp.all(xp.isfinite(g)) for path, g in gradients.items()}
-        optimizer.update(model, gradients)
-        return {"loss": value, "prediction": prediction, "finite": _all_true(value, finite), "gradients": finite}
+        out = {"loss": value, "prediction": prediction, "finite": _all_true(value, finite), "gradients": finite}
+        if scale is None:
+            optimizer.update(model, gradients)
+            return out
+        can_shrink = scale.can_shrink
+        good = scale.update(model, optimizer, gradients)
+        overflown = xp.logical_and(xp.logical_not(good), can_shrink)
+        return {**out, "overflown": xp.logical_and(overflown, xp.isfinite(value))}
 
     key = ("train", loss, keep_prediction, repr(compiled), precision, nan_check)
     return kept(model, key, lambda: _compiled(train_step, compiled, nan_check))

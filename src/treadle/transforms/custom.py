@@ -95,11 +95,17 @@ class custom_vjp:  # noqa: N801, used as a decorator
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.rules: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+        self.forward_mode = False
         update_wrapper(self, function, updated=())
 
-    def def_vjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
-        """Set the rules: args → (value, residuals), and (residuals, cotangent) → a tuple of cotangents."""
-        self.rules = (forward, backward)
+    def def_vjp(self, forward: Callable[..., Any], backward: Callable[..., Any], *, forward_mode: bool = False) -> None:
+        """Set the rules: args → (value, residuals), and (residuals, cotangent) → a tuple of cotangents.
+
+        Args:
+            forward_mode: whether forward mode may differentiate the function as it is written, where the rules are
+                there for speed or memory and not for another derivative; else it is an error.
+        """
+        self.rules, self.forward_mode = (forward, backward), forward_mode
 
     def __call__(self, *args: Any) -> Any:
         name = function_name(self.function)
@@ -128,7 +134,11 @@ class custom_vjp:  # noqa: N801, used as a decorator
                 )
             return call.flatten_cotangents(cts)
 
-        params = {"forward": Opaque(flat_forward, name), "backward": Opaque(flat_backward, name)}
+        params = {
+            "forward": Opaque(flat_forward, name),
+            "backward": Opaque(flat_backward, name),
+            "own_jvp": self.forward_mode,
+        }
         return call.bind(primitives.custom_vjp, params)
 
 

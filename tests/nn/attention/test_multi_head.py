@@ -449,3 +449,25 @@ def test_unknown_time(positions):
         x = data(2, time, dtype="float32")
         np.testing.assert_allclose(run(attend, x).numpy(), attend(x, causal=True).numpy(), rtol=1e-4, atol=1e-5)
     assert run.traces == 1
+
+
+@pytest.mark.parametrize("method", ["plain", "blocks"])
+def test_weights_on_request(method):
+    layer = nn.MultiHeadAttention(4, key_heads=2, positions="alibi", input_size=8, method=method, dropout=0.5)
+    x = td.asarray(np.random.default_rng(0).standard_normal((3, 5, 8)).astype("f"))
+    n = [5, 2, 0]
+    y, p = layer(x, lengths=n, causal=True, return_weights=True)
+    np.testing.assert_array_equal(y.numpy(), layer(x, lengths=n, causal=True).numpy())
+    assert p.shape == (3, 4, 5, 5)
+    sees = np.tril(np.ones((5, 5), bool)) & nn.mask_of(n, 5).numpy()[:, None, :]
+    assert ((p.numpy() > 0) == sees[:, None]).all()
+    np.testing.assert_allclose(p.numpy().sum(-1), sees.any(-1)[:, None] * np.ones((3, 4, 5)), rtol=1e-5)
+    v = td.reshape(layer.value(x), (3, 5, 2, 2)).numpy().repeat(2, axis=2)
+    mixed = np.einsum("bhts,bshe->bthe", p.numpy(), v).reshape(3, 5, 8)
+    made = layer.output(td.asarray(mixed)).numpy() * nn.mask_of(n, 5).numpy()[:, :, None]
+    np.testing.assert_allclose(y.numpy(), made, rtol=1e-4, atol=1e-5)
+    _, cache, part = layer(x, cache=layer.empty_cache(3, 7), return_weights=True)
+    assert part.shape == (3, 4, 5, 7)
+    assert cache["length"].tolist() == [5] * 3
+    _, remembered = layer(x, memory=layer.remember(x, lengths=n), return_weights=True)
+    assert remembered.shape == (3, 4, 5, 5)

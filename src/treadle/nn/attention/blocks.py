@@ -60,7 +60,7 @@ def blockwise(
     def backward(kept: Any, ct: Tensor) -> tuple[Any, ...]:
         return work.backward(kept, ct)
 
-    attention.def_vjp(forward, backward)
+    attention.def_vjp(forward, backward, forward_mode=True)
     made: Tensor = attention(
         q, k, v, terms.bias, terms.distance_bias, terms.mask, terms.lengths, terms.offset, key
     )  # fmt: skip

@@ -16,6 +16,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn.attention.blocks import Tiling, blockwise
 from treadle.nn.attention.products import scores_of, weighted
 from treadle.nn.attention.scores import Terms
+from treadle.nn.masking import check_lengths
 
 # Queries × keys from which "auto" works in blocks: 1024 × 1024 where half of the blocks are skipped, else twice that.
 # Below, the plain form is as fast or faster on two cores (measured with 6 heads of 64 features, forward and gradient).
@@ -55,7 +56,7 @@ def scaled_dot_product_attention(
         offset: integers, `[]` or the batch's shape: where the first query stands among the keys; 0 if None. With S keys
             of which the T last belong to the queries, S - T.
         mask: bool, True for what is seen; broadcasts to `[..., H, T, S]`.
-        lengths: integers of the batch's shape, of any dtype: only the first so many keys of each example are seen.
+        lengths: integers of the batch's shape, of any dtype, 0 to S: only the first so many keys of each are seen.
             Whatever lies behind them, NaN for instance, takes no part.
         bias: floating, is added to the scores; broadcasts to `[..., H, T, S]`. -inf hides a key.
         distance_bias: floating `[H, 2 * n - 1]` (or `[1, …]`), n >= S and T + offset: `[h, n - 1 + s - t]` is added
@@ -64,14 +65,14 @@ def scaled_dot_product_attention(
         dropout: the probability to drop a weight; the others are divided by `1 - dropout`. Needs `dropout_key`.
         dropout_key: of `td.random.key` or `stream.next_key()`.
         method: "plain" holds the weights, T × S a head. "blocks" never does, in its derivative neither: memory grows
-            with T + S; it takes all derivatives but forward mode (`td.jvp` of it). Both give the same to rounding; with
-            dropout each has its own choice. "auto" takes blocks where T and S are known and
-            T * S >= 2**21, or 2**20 if causal.
+            with T + S. Both give the same to rounding; with dropout each has its own choice. "auto" takes blocks where
+            T and S are known and T * S >= 2**21, or 2**20 if causal.
 
     Raises:
         ShapeError: axes that do not fit each other.
         DTypeError: a mask that is not bool, lengths that are no integers, others that are not floating point.
         ArgumentError: no such method, dropout without a key.
+        OutOfRangeError: a length above S or below 0 (inside of a compiled function it counts as the nearer of the two).
 
     Source: Vaswani et al., Attention is all you need (NeurIPS 2017); Ainslie et al., GQA (EMNLP 2023) for K < H.
 
@@ -104,20 +105,40 @@ def scaled_dot_product_attention(
     return y.astype(out)
 
 
+def attention_weights(query: Tensor, key: Tensor, *, scale: float | None = None, **seen: Any) -> Tensor:
+    """What `scaled_dot_product_attention` multiplies the values with: `[..., H, T, S]`, to look at.
+
+    Args: as there: `causal`, `offset`, `mask`, `lengths`, `bias`, `distance_bias`, `scale`. What is not seen has 0.
+    """
+    wide = xp.result_type(query, key)
+    wide = float32 if wide.bits < 32 else wide
+    offset, mask, lengths, bias, distance = (
+        seen.get(n) for n in ("offset", "mask", "lengths", "bias", "distance_bias")
+    )
+    causal = bool(seen.get("causal"))
+    terms = _terms(query.shape[:-3], query, key, causal, offset, mask, lengths, bias, distance, wide)
+    q = query.astype(wide) * (1 / math.sqrt(_known(query.shape[-1])) if scale is None else scale)
+    return _weights(q, key.astype(wide), terms)
+
+
 def _plain(q: Tensor, k: Tensor, v: Tensor, terms: Terms, dropout: float, key: Tensor | None) -> Tensor:
-    rows, columns = (xp.arange(x.shape[-3], dtype="int32") for x in (q, k))
-    s = terms.apply(scores_of(q, k), rows, columns)
-    if isinstance(s.shape[-1], int) and s.shape[-1] == 0:
+    if isinstance(k.shape[-3], int) and k.shape[-3] == 0:
         return xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=q.dtype)
-    # Softmax in a form in which a row of nothing but -inf gives zeros, and gradients of zero.
-    top = xp.max(_constant(s), axis=-1, keepdims=True)
-    e = xp.exp(s - xp.where(top == -xp.inf, 0, top))
-    total = xp.sum(e, axis=-1, keepdims=True)
-    p = e / xp.where(total == 0, 1, total)
+    p = _weights(q, k, terms)
     if dropout:
         assert key is not None
         p = xp.where(random.bernoulli(key, 1 - dropout, p.shape), p / (1 - dropout), 0)
     return xp.moveaxis(weighted(p, v), -3, -2)
+
+
+def _weights(q: Tensor, k: Tensor, terms: Terms) -> Tensor:
+    rows, columns = (xp.arange(x.shape[-3], dtype="int32") for x in (q, k))
+    s = terms.apply(scores_of(q, k), rows, columns)
+    # Softmax in a form in which a row of nothing but -inf gives zeros, and gradients of zero.
+    top = xp.max(_constant(s), axis=-1, keepdims=True)
+    e = xp.exp(s - xp.where(top == -xp.inf, 0, top))
+    total = xp.sum(e, axis=-1, keepdims=True)
+    return e / xp.where(total == 0, 1, total)
 
 
 def _constant(s: Tensor) -> Tensor:
@@ -205,7 +226,7 @@ def _terms(
         distance_bias = _floating("distance_bias", distance_bias).astype(wide)
         _check_table(distance_bias, full)
     if lengths is not None:
-        lengths = _of_batch("lengths", lengths, lead).astype("int32")
+        lengths = check_lengths(_of_batch("lengths", lengths, lead), key.shape[-3]).astype("int32")
     if isinstance(offset, int) and not isinstance(offset, bool):
         offset = None if offset == 0 else xp.asarray(offset, dtype="int32")
     if offset is not None:

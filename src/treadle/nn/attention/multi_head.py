@@ -12,12 +12,12 @@ from treadle.core.errors import ArgumentError, DTypeError, ShapeError
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn import initializers
-from treadle.nn.attention.dot_product import scaled_dot_product_attention
+from treadle.nn.attention.dot_product import attention_weights, scaled_dot_product_attention
 from treadle.nn.attention.positions import RelativePositionBias, alibi, check_sequence, positions_from, rotary
 from treadle.nn.calls import is_training
 from treadle.nn.dense import Dense
 from treadle.nn.initializers import InitializerLike
-from treadle.nn.masking import sequence_mask
+from treadle.nn.masking import check_lengths, sequence_mask
 from treadle.nn.module import Module
 from treadle.nn.spatial import per_axis
 from treadle.ops.index import scatter
@@ -59,13 +59,15 @@ class MultiHeadAttention(Module):
         dtype: of the parameters.
 
     Call: `layer(query, value=None, key=None, *, lengths=None, mask=None, attention_mask=None, causal=False, cache=None,
-    memory=None)`.
+    memory=None, return_weights=False)`.
 
         lengths: integers `[batch]`, 0 allowed: how much of the value (and of x, which attends to itself) is real.
         mask: bool `[batch, S]`, instead of lengths: what is real.
         attention_mask: bool, True for what a query sees: `[T, S]`, `[batch, T, S]` or `[batch, H | 1, T, S]`.
         causal: nothing sees what comes after it.
         memory: what `layer.remember(value)` returned, instead of the value.
+        return_weights: return `(y, weights)` (with a cache `(y, cache, weights)`): after the softmax, before dropout,
+            `[batch, H, T, S]`, float32 or wider. They are T × S numbers a head, whatever the method.
         cache: keys and values so far, of `layer.empty_cache(batch, max_length)`. x comes behind them and sees them, and
             itself causally; the call returns `(y, cache)`. With `lengths`, only so much of x is kept.
 
@@ -74,7 +76,7 @@ class MultiHeadAttention(Module):
     Raises (at a call):
         ShapeError: shapes that do not fit; more time than a cache has room for.
         ArgumentError: what cannot be combined.
-        OutOfRangeError: the cache is full (inside of a compiled function, after the run).
+        OutOfRangeError: the cache is full (inside of a compiled function, after the run); a length above S or below 0.
 
     Sources: Vaswani et al., Attention is all you need (NeurIPS 2017); Shazeer, Fast transformer decoding, arXiv
     1911.02150 (multi-query); Ainslie et al., GQA (EMNLP 2023).
@@ -189,7 +191,7 @@ class MultiHeadAttention(Module):
         if self.positions == "rotary":
             k = rotary(k, base=self.rotary_base)
         full = xp.full((z.shape[0],), z.shape[1], dtype="int32")
-        full = full if lengths is None else xp.asarray(lengths).astype("int32")
+        full = full if lengths is None else check_lengths(lengths, z.shape[1]).astype("int32")
         return {"key": k, "value": v, "length": full}
 
     def __call__(
@@ -204,6 +206,7 @@ class MultiHeadAttention(Module):
         causal: bool = False,
         cache: Cache | None = None,
         memory: Cache | None = None,
+        return_weights: bool = False,
     ) -> Any:
         alone = value is None and key is None and memory is None
         lengths = None if lengths is None else xp.asarray(lengths)
@@ -214,9 +217,11 @@ class MultiHeadAttention(Module):
             q = self._heads(self.query(query), self.num_heads)
             if self.positions == "rotary":
                 q = rotary(q, base=self.rotary_base)
-            return self._attend(
-                q, memory["key"], memory["value"], lengths=memory["length"], mask=attention_mask, causal=causal
-            )
+            y, weights = self._attend(
+                q, memory["key"], memory["value"], return_weights,
+                lengths=memory["length"], mask=attention_mask, causal=causal,
+            )  # fmt: skip
+            return (y, weights) if return_weights else y
         z = query if value is None else value
         real = sequence_mask(z, mask, lengths, time_axis=1)
         if real is not None:  # whatever lies in the padding, NaN for instance, takes no part in any product
@@ -232,26 +237,31 @@ class MultiHeadAttention(Module):
             k = rotary(k, positions_from(offset, k.shape[1]), base=self.rotary_base)
         if cache is not None:
             cache = _extended(cache, k, v, lengths)
-            y = self._attend(q, cache["key"], cache["value"], offset=offset, causal=True, mask=attention_mask)
+            y, weights = self._attend(
+                q, cache["key"], cache["value"], return_weights, offset=offset, causal=True, mask=attention_mask
+            )
         else:
             unseen = None if mask is None else mask[:, None, None, :]
             both = _and(unseen, _four_axes(attention_mask))
-            y = self._attend(q, k, v, lengths=lengths, mask=both, causal=causal)
+            y, weights = self._attend(q, k, v, return_weights, lengths=lengths, mask=both, causal=causal)
         if alone and real is not None:
             y = xp.where(real[:, :, None], y, 0)
-        return y if cache is None else (y, cache)
+        out = (y, *(() if cache is None else (cache,)), *((weights,) if return_weights else ()))
+        return out if len(out) > 1 else y
 
     def _attend(
         self,
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        return_weights: bool,
         *,
         mask: Tensor | None,
         causal: bool,
         lengths: Tensor | None = None,
         offset: Any = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
+        """(the result, the weights if they are wanted)"""
         n = k.shape[1] if same_size(q.shape[1], k.shape[1]) else _larger(q.shape[1], k.shape[1])
         distance = None
         if self.positions == "alibi":
@@ -259,20 +269,14 @@ class MultiHeadAttention(Module):
         elif isinstance(self.positions, RelativePositionBias):
             distance = self.positions(n)
         dropping = self.dropout if is_training() else 0.0
-        y = scaled_dot_product_attention(
-            q,
-            k.astype(q.dtype),
-            v.astype(q.dtype),
-            causal=causal,
-            offset=offset,
-            mask=_four_axes(mask),
-            lengths=lengths,
-            distance_bias=distance,
-            dropout=dropping,
-            dropout_key=self.stream.next_key() if dropping else None,
-            method=self.method,
-        )
-        return self.output(xp.reshape(y, (*y.shape[:2], y.shape[2] * y.shape[3])))
+        k, v = k.astype(q.dtype), v.astype(q.dtype)
+        seen: dict[str, Any] = {
+            "causal": causal, "offset": offset, "mask": _four_axes(mask), "lengths": lengths, "distance_bias": distance,
+        }  # fmt: skip
+        key = self.stream.next_key() if dropping else None
+        y = scaled_dot_product_attention(q, k, v, **seen, dropout=dropping, dropout_key=key, method=self.method)
+        weights = attention_weights(q, k, **seen) if return_weights else None
+        return self.output(xp.reshape(y, (*y.shape[:2], y.shape[2] * y.shape[3]))), weights
 
     def _heads(self, x: Tensor, heads: int) -> Tensor:
         return xp.reshape(x, (*x.shape[:2], heads, x.shape[2] // heads))
@@ -319,7 +323,8 @@ def _four_axes(mask: Tensor | None) -> Tensor | None:
 def _extended(cache: Cache, k: Tensor, v: Tensor, lengths: Tensor | None) -> Cache:
     """The cache with new keys and values behind those that it has."""
     places = positions_from(cache["length"], k.shape[1])
-    grown = cache["length"] + (k.shape[1] if lengths is None else lengths.astype("int32"))
+    kept = k.shape[1] if lengths is None else check_lengths(lengths, k.shape[1]).astype("int32")
+    grown = cache["length"] + kept
 
     def put(old: Tensor, new: Tensor) -> Tensor:
         made: Tensor = scatter(old, places[:, :, None], new.astype(old.dtype), batch_dims=1, op="set", mode="error")

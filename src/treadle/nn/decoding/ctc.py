@@ -12,7 +12,7 @@ from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
 from treadle.core.tensor import Tensor
-from treadle.nn.masking import mask_of
+from treadle.nn.masking import check_lengths, mask_of
 
 
 def ctc_greedy(logits: Any, *, lengths: Any = None, blank: int = 0) -> Padded:
@@ -66,7 +66,7 @@ def ctc_beam_search(
     if isinstance(beams, bool) or not isinstance(beams, int) or beams < 1:
         raise ArgumentError(f"beams is the number of prefixes to keep, at least 1; got {beams!r}")
     log_p = xp.log_softmax(_logits(logits).astype(xp.float64), axis=-1).numpy()
-    steps = [log_p.shape[1]] * len(log_p) if lengths is None else [int(n) for n in np.asarray(lengths)]
+    steps = [log_p.shape[1]] * len(log_p) if lengths is None else np.asarray(check_lengths(lengths, log_p.shape[1]))
     return [_prefixes(rows[:n], beams, blank) for rows, n in zip(log_p, steps, strict=True)]
 
 

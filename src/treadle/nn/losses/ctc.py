@@ -14,7 +14,7 @@ from treadle.core.spec import show_shape
 from treadle.core.tensor import Tensor
 from treadle.nn.losses.checks import Named, as_prediction
 from treadle.nn.losses.weighting import weigh
-from treadle.nn.masking import mask_of
+from treadle.nn.masking import check_lengths, mask_of
 from treadle.ops.control import scan
 
 _NEVER = -1e30  # the logarithm of 0: finite, so that differences of two are 0
@@ -145,9 +145,7 @@ def _check(p: Tensor, labels: Tensor, blank: int) -> None:
 def _lengths(name: str, given: Any, batch: Any, size: Any) -> Tensor:
     if given is None:
         return xp.full((batch,), size, dtype=int32)
-    n = xp.asarray(given)
-    if not n.dtype.is_integer:
-        raise DTypeError(f"ctc: {name} are integers, and got {n.spec}")
+    n = check_lengths(given, size, name).astype(int32)
     if n.ndim != 1 or not same_size(n.shape[0], batch):
         raise ShapeError(f"ctc: {name} must be [{batch}], one for each sequence, and is {show_shape(n.shape)}")
-    return n.astype(int32)
+    return n

@@ -14,7 +14,7 @@ from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.embedding import Embedding
 from treadle.nn.initializers import RandomNormal
-from treadle.nn.masking import real_of
+from treadle.nn.masking import check_lengths, real_of
 from treadle.nn.module import Module
 from treadle.nn.normalization import LayerNormalization, RMSNormalization
 from treadle.transforms import compile as compiled
@@ -115,7 +115,7 @@ class GPT(Module):
         if lengths is None:
             before = xp.full((tokens.shape[0],), tokens.shape[1] - 1, dtype="int32")
         else:
-            before = xp.maximum(xp.asarray(lengths).astype("int32") - 1, 0)
+            before = xp.maximum(check_lengths(lengths, tokens.shape[1]).astype("int32") - 1, 0)
         size = self.max_length if room is None else room
         state = [layer.empty_cache(tokens.shape[0], size) for layer in self.layers]
         state = self._run(tokens, state, lengths=before)[1]

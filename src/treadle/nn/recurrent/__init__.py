@@ -19,6 +19,7 @@ from treadle.nn.recurrent.linear import (
     linear_recurrence,
 )
 from treadle.nn.recurrent.lstm import LSTMCell
+from treadle.nn.recurrent.mamba import MambaBlock
 from treadle.nn.recurrent.stateful import reset_states
 from treadle.nn.recurrent.topologies import ClockedCells, FeedbackCell, ResidualCell
 from treadle.nn.recurrent.weights import from_keras, from_torch, to_keras, to_torch
@@ -42,6 +43,7 @@ __all__ = [
     "LinearCell",
     "LinearRecurrent",
     "LuongAttention",
+    "MambaBlock",
     "MinGRUCell",
     "MinLSTMCell",
     "Recurrent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,11 @@ class Cell(Module):
     def output(self, state: Any) -> Tensor | None:
         """The output that a state stands for, or None where that is not part of the state."""
         return None
+
+    def dropped_parts(self, state: Any) -> Any:
+        """What of the state `recurrent_mask` multiplies, of its structure; None: the cell does not take one."""
+        takes = "recurrent_mask" in inspect.signature(type(self).__call__).parameters
+        return self.output(state) if takes else None
 
 
 class GateCell(Cell):
@@ -148,7 +154,8 @@ class SimpleRNNCell(GateCell):
 
 
 class StackedCells(Cell):
-    """Cells on top of each other: each gets the output of the one below. The state is the tuple of theirs.
+    """Cells on top of each other: each gets the output of the one below. The state is the tuple of theirs, and so is
+    `recurrent_mask`.
 
     >>> stack = td.nn.StackedCells([td.nn.LSTMCell(4), td.nn.GRUCell(3)])
     >>> td.nn.Recurrent(stack)(td.ones((2, 5, 6))).shape
@@ -178,11 +185,16 @@ class StackedCells(Cell):
     def output(self, state: Any) -> Tensor | None:
         return self.cells[-1].output(state[-1])
 
-    def __call__(self, state: Any, x: Tensor) -> tuple[Any, Tensor]:
+    def dropped_parts(self, state: Any) -> Any:
+        parts = tuple(cell.dropped_parts(s) for cell, s in zip(self.cells, state, strict=True))
+        return None if any(p is None for p in parts) else parts
+
+    def __call__(self, state: Any, x: Tensor, recurrent_mask: Any = None) -> tuple[Any, Tensor]:
         if len(state) != len(self.cells):
             raise ArgumentError(f"StackedCells has {len(self.cells)} cells, and the state has {len(state)} parts")
         new = []
-        for cell, old in zip(self.cells, state, strict=True):
-            after, x = cell(old, x)
+        masks = [{} for _ in self.cells] if recurrent_mask is None else [{"recurrent_mask": m} for m in recurrent_mask]
+        for cell, old, mask in zip(self.cells, state, masks, strict=True):
+            after, x = cell(old, x, **mask)
             new.append(after)
         return tuple(new), x

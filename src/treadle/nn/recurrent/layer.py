@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ class Recurrent(Module):
         dropout: of x, recurrent_dropout: of the state where it enters a product; each sequence keeps its choice for all
             steps (Gal and Ghahramani 2016). The second needs a cell with `recurrent_mask`.
         seed: of the dropouts' random stream.
+        checkpoint: keep less for the derivative, of `td.scan`: True keeps the state of every √T-th step and runs the
+            steps between again, √T at a time; an int, so many at a time.
 
     Call: `layer(x, initial_state=None, mask=None, lengths=None, **constants)`. x may also be a list of sequences
     `[length, …]`, or a `td.data.Padded`; then what `return_sequences` returns is a `Padded`, too. Constants are passed
@@ -81,13 +83,17 @@ class Recurrent(Module):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
+        checkpoint: bool | int = False,
     ) -> None:
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
                 raise ArgumentError(f"{name} is the probability to drop, from 0 to less than 1; got {rate!r}")
+        if unroll and checkpoint:
+            raise ArgumentError("unroll=True has no loop to checkpoint; leave one of the two out")
         self.cell = cell
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.checkpoint = checkpoint
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         if isinstance(cell, GateCell) and cell.is_built and not stateful:
             self.__dict__["_built"] = True  # nothing is left to make at the first call
@@ -190,7 +196,7 @@ class Recurrent(Module):
         y = Padded(y, padded.lengths, padded.mask)
         return (y, state) if self.return_state else y
 
-    def _dropouts(self, x: Any, start: Any, first: Tensor) -> tuple[Any, Tensor | None]:
+    def _dropouts(self, x: Any, start: Any, first: Tensor) -> tuple[Any, Any]:
         if not is_training() or not (self.dropout or self.recurrent_dropout):
             return x, None
         if self.dropout:
@@ -203,12 +209,15 @@ class Recurrent(Module):
             x = trees.map(thinned, x)
         if not self.recurrent_dropout:
             return x, None
-        h = self.cell.output(start) if isinstance(self.cell, Cell) else None
-        if h is None or "recurrent_mask" not in inspect.signature(type(self.cell).__call__).parameters:
+        parts = self.cell.dropped_parts(start) if isinstance(self.cell, Cell) else None
+        if parts is None:
             raise ArgumentError("recurrent_dropout needs a cell that takes recurrent_mask=, as nn.LSTMCell does")
         keep = 1 - self.recurrent_dropout
-        kept = self.stream.bernoulli(keep, h.shape)
-        return x, xp.where(kept, xp.asarray(1 / keep, dtype=first.dtype), 0)
+
+        def mask(h: Tensor) -> Tensor:
+            return xp.where(self.stream.bernoulli(keep, h.shape), xp.asarray(1 / keep, dtype=first.dtype), 0)
+
+        return x, trees.map(mask, parts)
 
     def _start(self, given: Any, x: Any, first: Tensor) -> Any:
         if given is not None:
@@ -248,7 +257,8 @@ class Recurrent(Module):
             return (new, last), y if here is None else _where(here, y, trees.map(xp.zeros_like, y))
 
         items = trees.map(lambda a: xp.moveaxis(a, 1, 0), x), None if real is None else xp.moveaxis(real, 1, 0)
-        run: Any = unrolled if self.unroll else scan if real is None else scan_of_blocks
+        loop: Any = scan if real is None else scan_of_blocks
+        run: Any = unrolled if self.unroll else partial(loop, checkpoint=self.checkpoint)
         (state, last), ys = run(body, (start, last), items, reverse=self.go_backwards)
         if not self.return_sequences:
             return state, last if carry_last else self.cell.output(state)  # type: ignore[attr-defined]

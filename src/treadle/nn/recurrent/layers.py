@@ -11,6 +11,7 @@ from treadle.nn.recurrent.lstm import LSTMCell
 
 _OF_THE_LAYER = (
     "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "dropout", "recurrent_dropout", "seed",
+    "checkpoint",
 )  # fmt: skip
 
 

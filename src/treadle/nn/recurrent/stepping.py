@@ -36,7 +36,9 @@ def unrolled(body: Body, carry: Any, xs: Any, *, reverse: bool) -> tuple[Any, An
     return carry, trees.map(lambda *ys: xp.stack(ys), *outs) if outs and outs[0] is not None else None
 
 
-def scan_of_blocks(body: Body, carry: Any, xs: tuple[Any, Tensor], *, reverse: bool) -> tuple[Any, Any]:
+def scan_of_blocks(
+    body: Body, carry: Any, xs: tuple[Any, Tensor], *, reverse: bool, checkpoint: bool | int = False
+) -> tuple[Any, Any]:
     """`scan`, but blocks of steps that are not real for any sequence are skipped.
 
     Args:
@@ -46,7 +48,7 @@ def scan_of_blocks(body: Body, carry: Any, xs: tuple[Any, Tensor], *, reverse: b
     _, real = xs
     time = real.shape[0]
     if not isinstance(time, int) or time < 2 * BLOCK:
-        return scan(body, carry, xs, reverse=reverse)
+        return scan(body, carry, xs, reverse=reverse, checkpoint=checkpoint)
     count = -(-time // BLOCK)
     rest = count * BLOCK - time
 
@@ -66,5 +68,6 @@ def scan_of_blocks(body: Body, carry: Any, xs: tuple[Any, Tensor], *, reverse: b
     def each(carry: Any, block: Any) -> Any:
         return cond(xp.any(block[1]), run, skip, carry, block)
 
-    carry, ys = scan(each, carry, trees.map(cut, xs), reverse=reverse)
+    blocks = checkpoint if isinstance(checkpoint, bool) else -(-checkpoint // BLOCK)
+    carry, ys = scan(each, carry, trees.map(cut, xs), reverse=reverse, checkpoint=blocks)
     return carry, trees.map(lambda a: xp.reshape(a, (count * BLOCK, *a.shape[2:]))[:time], ys)

@@ -17,7 +17,7 @@ from treadle.core.primitive import Batched, Opaque, Primitive, Unknown, Zero
 from treadle.core.registry import graph_transforms
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.ops.control.call import check_inputs, run
+from treadle.ops.control.call import call, check_inputs, fill, run
 from treadle.ops.layout import instantiate
 
 Flat = Callable[..., Sequence[Tensor]]
@@ -64,27 +64,37 @@ def _(batched: Any, *inputs: Any, size: Any, graph: Graph, rule: Opaque, argumen
 
 
 @custom_vjp.shape
-def _(*inputs: Spec, graph: Graph, forward: Opaque, backward: Opaque, arguments: int) -> tuple[Spec, ...]:
+def _(
+    *inputs: Spec, graph: Graph, forward: Opaque, backward: Opaque, arguments: int, own_jvp: bool
+) -> tuple[Spec, ...]:
     check_inputs("custom_vjp", graph, inputs)
     return graph.output_specs
 
 
 @custom_vjp.reference
-def _(*inputs: Any, graph: Graph, forward: Opaque, backward: Opaque, arguments: int) -> tuple[Any, ...]:
+def _(*inputs: Any, graph: Graph, forward: Opaque, backward: Opaque, arguments: int, own_jvp: bool) -> tuple[Any, ...]:
     return run(graph, inputs)
 
 
 @custom_vjp.jvp
-def _(primals: Any, tangents: Any, out: Any, *, graph: Graph, forward: Opaque, **_: Any) -> Any:
+def _(primals: Any, tangents: Any, out: Any, *, graph: Graph, forward: Opaque, own_jvp: bool, **_: Any) -> Any:
+    if own_jvp:  # of the function as it is written
+        n = len(graph.outputs)
+        pushed, flags = graph_transforms().jvp_graph(
+            graph, tuple(not isinstance(t, Zero) for t in tangents), (False,) * n
+        )
+        made = call(*primals, *(t for t in tangents if not isinstance(t, Zero)), graph=pushed, remat=False)
+        return fill(made[n:], flags, graph.output_specs)
     raise DerivativeError(
         f"{forward.name} was given a reverse-mode derivative (custom_vjp), and forward mode was asked for "
-        "(jvp, jacobian of mode forward, hessian). Give it a custom_jvp instead: reverse mode follows from it"
+        "(jvp, jacobian of mode forward, hessian). Give it a custom_jvp instead: reverse mode follows from it; or "
+        "def_vjp(…, forward_mode=True), where the function itself is to be differentiated in forward mode"
     )
 
 
 @custom_vjp.linearize
 def _(
-    primals: Any, tangents: Any, *, graph: Graph, forward: Opaque, backward: Opaque, arguments: int
+    primals: Any, tangents: Any, *, graph: Graph, forward: Opaque, backward: Opaque, arguments: int, own_jvp: bool
 ) -> tuple[Sequence[Tensor], list[Any]]:
     _check_closure(tangents, arguments, forward)
     n = len(graph.outputs)
@@ -104,7 +114,14 @@ def _(
 
 @custom_vjp.batch
 def _(
-    batched: Any, *inputs: Any, size: Any, graph: Graph, forward: Opaque, backward: Opaque, arguments: int
+    batched: Any,
+    *inputs: Any,
+    size: Any,
+    graph: Graph,
+    forward: Opaque,
+    backward: Opaque,
+    arguments: int,
+    own_jvp: bool,
 ) -> Batched:
     t = graph_transforms()
     every = (True,) * len(graph.outputs)
@@ -112,7 +129,9 @@ def _(
     flags = tuple(batched[:arguments])
     new_forward = Opaque(t.batched_rule(forward.value, flags, size), forward.name)
     new_backward = Opaque(t.batched_rule(backward.value, None, size, sums=flags), backward.name)
-    outs = custom_vjp(*inputs, graph=made, forward=new_forward, backward=new_backward, arguments=arguments)
+    outs = custom_vjp(
+        *inputs, graph=made, forward=new_forward, backward=new_backward, arguments=arguments, own_jvp=own_jvp
+    )
     return Batched(outs, every)
 
 
@@ -154,7 +173,11 @@ def _(s: Any) -> Iterator[Any]:
 @custom_vjp.samples
 def _(s: Any) -> Iterator[Any]:
     graph = Graph.parse("graph f(x: f64[3]) -> f64[3]\n  %0 = sin %x : f64[3]\n  return %0")
-    rules = {"forward": Opaque(lambda x: [x], "forward"), "backward": Opaque(lambda ct: [ct], "backward")}
+    rules = {
+        "forward": Opaque(lambda x: [x], "forward"),
+        "backward": Opaque(lambda ct: [ct], "backward"),
+        "own_jvp": False,
+    }
     yield s.case(s.normal(3), graph=graph, arguments=1, differentiable=False, **rules)
     yield s.error(np.zeros(2), ShapeError, "f64[3]", graph=graph, arguments=1, **rules)
 

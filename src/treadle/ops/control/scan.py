@@ -6,6 +6,7 @@ The body is a graph `(consts, carry, slice of xs) → (carry, slice of ys)`. Its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from treadle.core.tensor import Tensor
 from treadle.core.tracing import replay
 from treadle.ops.control.assigned import Watch, watched
 from treadle.ops.control.bodies import Bodies, Body, Leaves, check_functions, trace_bodies
-from treadle.ops.control.call import check_inputs, fill, run
+from treadle.ops.control.call import check_inputs, fill
+from treadle.ops.control.call import run as run_graph
+from treadle.ops.control.segments import segmented, steps_of_segment
 from treadle.ops.layout import instantiate
 
 _primitive = Primitive("scan", multiple=True)
@@ -62,7 +65,7 @@ def _(*inputs: Any, body: Graph, length: int, reverse: bool, consts: int, carry:
     with looping() as turns:
         for t in range(length - 1, -1, -1) if reverse else range(length):
             turns[-1] = t
-            outs = run(body, [*fixed, *state, *(x[t] for x in xs)])
+            outs = run_graph(body, [*fixed, *state, *(x[t] for x in xs)])
             state = list(outs[:carry])
             for y, value in zip(ys, outs[carry:], strict=True):
                 y[t] = value
@@ -296,6 +299,7 @@ def scan(
     *,
     length: Size | None = None,
     reverse: bool = False,
+    checkpoint: bool | int = False,
 ) -> tuple[Any, Any]:
     """Run `carry, y = body(carry, x)` for each x along axis 0; return the last carry and the ys stacked.
 
@@ -308,12 +312,18 @@ def scan(
         xs: a tree of tensors with equal sizes on axis 0; None if the body needs none (then x is None).
         length: the number of steps, needed where xs is None.
         reverse: from the last x to the first; the ys stay in the order of the xs.
+        checkpoint: keep less for the derivative. It keeps what each step needs, memory in proportion to the number of
+            steps T. With True it keeps the carry of every √T-th step and runs the steps between again, √T at a time:
+            memory (beside xs and ys) in proportion to √T, for one more run of the steps. An int: so many at a time.
 
     Returns: (carry, ys): ys have the number of steps on axis 0.
 
     Raises:
         ShapeError: the body returns another carry than it got, or the sizes of xs differ.
         ArgumentError: neither xs nor length is given, or the body does not return a pair.
+        DimError: `checkpoint` where the number of steps is not known.
+
+    Source of `checkpoint`: Chen et al., Training deep nets with sublinear memory cost, arXiv 1604.06174.
 
     >>> import treadle as td
     >>> total, sums = td.scan(lambda s, x: (s + x, s + x), td.asarray(0.0), td.asarray([1., 2., 3.]))
@@ -324,6 +334,7 @@ def scan(
     items = Leaves.of(xs, "td.scan: xs")
     start = Leaves.of(init, "td.scan: init")
     steps = _length(items, length)
+    every = None if checkpoint is False else steps_of_segment(checkpoint, steps)
     if isinstance(steps, int) and steps > 0 and runs_at_once([*items.tensors, *start.tensors]):
         return _in_python(body, start, items, steps, reverse)
     kept: list[Leaves] = []
@@ -343,12 +354,13 @@ def scan(
 
     watch, traced = watched(traced_under)
     if watch.places:
-        return _with_variables(watch, body, init, xs, length, reverse)
+        return _with_variables(watch, body, init, xs, length, reverse, checkpoint)
     n_carry, n_captured = len(start.tensors), len(traced.captured)
     graph = traced.graphs[0]
     order = _Order([("s", n_carry), ("x", len(slices)), ("c", n_captured)])
     graph = order.permute_inputs(graph, ["c", "s", "x"])
-    state, ys = _bind(graph, traced.captured, start.tensors, items.tensors, length=steps, reverse=reverse)
+    run: Any = _bind if every is None or not steps else partial(segmented, _bind, every=every)
+    state, ys = run(graph, traced.captured, start.tensors, items.tensors, length=steps, reverse=reverse)
     return start.rebuild(state), kept[0].rebuild(ys)
 
 
@@ -375,7 +387,13 @@ def _in_python(
 
 
 def _with_variables(
-    watch: Watch, body: Callable[..., Any], init: Any, xs: Any, length: Size | None, reverse: bool
+    watch: Watch,
+    body: Callable[..., Any],
+    init: Any,
+    xs: Any,
+    length: Size | None,
+    reverse: bool,
+    checkpoint: bool | int,
 ) -> tuple[Any, Any]:
     """The loop with the modules' variables that its body assigns as part of the carry."""
     inner = watch.carrying(body)
@@ -384,7 +402,7 @@ def _with_variables(
         variables, out = inner(carry[0], carry[1], x)
         return (variables, out[0]), out[1]
 
-    (last, carry), ys = scan(step, (watch.before, init), xs, length=length, reverse=reverse)
+    (last, carry), ys = scan(step, (watch.before, init), xs, length=length, reverse=reverse, checkpoint=checkpoint)
     watch.assign(last)
     return carry, ys
 

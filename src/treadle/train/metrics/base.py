@@ -13,6 +13,7 @@ import numpy as np
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.core.padded import Padded
 from treadle.core.spec import show_shape
+from treadle.nn.masking import check_lengths
 
 Array = np.ndarray[Any, Any]
 
@@ -96,7 +97,7 @@ def _of_sequences(update: Callable[..., None]) -> Callable[..., None]:
                 raise ShapeError(
                     f"{self.name}: lengths {show_shape(np.shape(lengths))} for targets {show_shape(steps)}"
                 )
-            mask = np.arange(steps[1]) < np.asarray(lengths)[:, None]
+            mask = np.arange(steps[1]) < np.asarray(check_lengths(lengths, steps[1]))[:, None]
         if mask is not None:
             weights = both(np.asarray(mask), weights)
         if weights is None:
