@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from treadle.core.errors import DataError, ShapeError
+from treadle.data._backlog import Backlog
 from treadle.data._columns import Array, collate, flatten, leaf_at, positions
 from treadle.data._indexed import Shuffle
 from treadle.data._nodes import Indexed, Node, Reader
 from treadle.data._padding import Padding
-from treadle.data._streams import Backlog, Stream
+from treadle.data._streams import Stream
 
 
 class Length:

@@ -22,7 +22,7 @@ import numpy as np
 
 from treadle.core.errors import ArgumentError, DataError, MissingExtraError
 from treadle.data._columns import Array
-from treadle.data._indexed import Readable
+from treadle.data._filters import Readable
 from treadle.data._nodes import Indexed
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from treadle.core.errors import ArgumentError
 from treadle.data._files import Paths, extra, find
-from treadle.data._indexed import Concatenate
+from treadle.data._gathered import Concatenate
 from treadle.data._stored import HDF5, MappedFiles
 from treadle.data.dataset import IndexedDataset
 
