@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from treadle.core.errors import ShapeError
 from treadle.data._columns import collate, dense
-from treadle.data._nodes import Node, Reader, show_call
+from treadle.data._nodes import Node, Place, Reader, nowhere, placed, show_call
 from treadle.data._permute import words
 from treadle.data._streams import Stream
 
@@ -28,13 +29,15 @@ class Backlog:
         self.count = state["first"] if state else 0
         self.marks: deque[tuple[int, Any]] = deque([(self.count, self.inner.state())])
         self.held: dict[int, Any] = {}
+        self.places: dict[int, Place] = {}
+        self.last: Place = nowhere  # of what was given last
         wanted = set(state["held"]) if state else set()
         while state and self.count < state["count"]:
             if self.count in wanted:
-                self.held[self.count] = next(self.inner)
+                self._hold()
             else:
                 self.inner.skip(1)
-            self.count += 1
+                self.count += 1
 
     def next(self) -> int:
         """Read an element; it is held under the number returned."""
@@ -43,11 +46,17 @@ class Backlog:
             self.marks.append((self.count, self.inner.state()))
             while len(self.marks) > 1 and self.marks[1][0] <= oldest:
                 self.marks.popleft()
-        self.held[self.count] = next(self.inner)
+        return self._hold()
+
+    def _hold(self) -> int:
+        number = self.count
+        self.held[number] = next(self.inner)
+        self.places[number] = self.inner.place()
         self.count += 1
-        return self.count - 1
+        return number
 
     def give(self, number: int) -> Any:
+        self.last = self.places.pop(number)
         return self.held.pop(number)
 
     def state(self) -> Any:
@@ -97,6 +106,9 @@ class _ShuffleReader(Reader):
         self.at += 1
         return self.log.give(self.slots.pop())
 
+    def place(self) -> Place:
+        return self.log.last
+
     def state(self) -> Any:
         return {"at": self.at, "slots": list(self.slots), "log": self.log.state()}
 
@@ -132,11 +144,18 @@ class _WindowReader(Reader):
             number = self.log.next()
             if number < self.due:
                 self.log.give(number)
-        window = dense(collate([self.log.held[i] for i in range(self.due, end)], ragged=True))
+        try:
+            window = dense(collate([self.log.held[i] for i in range(self.due, end)], ragged=True))
+        except ShapeError as e:
+            place = self.log.places[self.due]()
+            raise self.node.failed(e, placed(f"elements {self.due} to {end - 1}", place and f"from {place}")) from e
         self.due += self.node.stride
         for number in [n for n in self.log.held if n < self.due]:
             self.log.give(number)
         return window
+
+    def place(self) -> Place:
+        return self.log.last
 
     def state(self) -> Any:
         return {"due": self.due, "log": self.log.state()}

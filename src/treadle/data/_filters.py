@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from treadle.core.errors import DataError
 from treadle.data._columns import Rows, positions
-from treadle.data._nodes import Indexed, Reader, Remapped, show_call
+from treadle.data._nodes import Indexed, Place, Reader, Remapped, show_call
 
 
 class Filter(Remapped):
@@ -119,6 +120,9 @@ class FilterReader(Reader):
         element = self.node.get(self.at, self.epoch)
         self.at += 1
         return element
+
+    def place(self) -> Place:
+        return partial(self.node.where, self.at - 1, self.epoch)
 
     def state(self) -> int:
         return self.at

@@ -195,7 +195,11 @@ class Window(Indexed):
 
     def get(self, i: int, epoch: int) -> Any:
         start = i * self.stride
-        return dense(self.parent.take(slice(start, start + self.size), epoch))
+        columns = self.parent.take(slice(start, start + self.size), epoch)
+        try:
+            return dense(columns)
+        except ShapeError as e:
+            raise self.failed(e, self.where(i, epoch)) from e
 
     def take(self, rows: Rows, epoch: int) -> Any:
         places = positions(rows)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from treadle.data._gathered import MIX_BLOCK, mix_block
-from treadle.data._nodes import Node, Reader, all_steady, show_call
+from treadle.data._nodes import Node, Place, Reader, all_steady, show_call
 
 
 class Merged(Node):
@@ -50,13 +51,17 @@ class _MergedReader(Reader):
         self.given_by = [self.inner[which]]
         return next(self.inner[which])
 
-    def where(self) -> str | None:
-        places = [r.where() for r in self.given_by]
-        return " and ".join(dict.fromkeys(p for p in places if p is not None)) or None
+    def place(self) -> Place:
+        return partial(_joined, [r.place() for r in self.given_by])
 
     def close(self) -> None:
         for reader in self.inner:
             reader.close()
+
+
+def _joined(places: Sequence[Place]) -> str | None:
+    shown = [place() for place in places]
+    return " and ".join(dict.fromkeys(s for s in shown if s is not None)) or None
 
 
 class StreamZip(Merged):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.core.errors import DataError, TreadleError
 from treadle.data._checking import check_count
-from treadle.data._nodes import Node, Reader, chain
+from treadle.data._nodes import Node, Reader, all_nodes, chain
 from treadle.data._parallel import Parallel
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ class Reading(ABC):
     # reading
 
     def __iter__(self) -> Pass:
-        self._pass = Pass(self, self._epoch, self._node.read(self._epoch, self._start))
+        try:
+            reader = self._node.read(self._epoch, self._start)
+        except StopIteration:
+            raise DataError(f"{self._node.describe()} ends before the position that is to be resumed") from None
+        self._pass = Pass(self, self._epoch, reader)
         self._epoch, self._start = self._epoch + 1, None
         return self._pass
 
@@ -81,7 +85,7 @@ class Reading(ABC):
     @property
     def skipped(self) -> int:
         """How many bad records `on_error="skip"` has left out so far."""
-        return sum(n.skipped for n in chain(self._node))
+        return sum(n.skipped for n in all_nodes(self._node))
 
     @property
     def spec(self) -> Any:

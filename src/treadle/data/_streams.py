@@ -8,7 +8,7 @@ from typing import Any
 
 from treadle.core.errors import ShapeError
 from treadle.data._columns import collate, count_rows, dense, map_columns
-from treadle.data._nodes import Node, Reader, placed, show_call
+from treadle.data._nodes import Node, Place, Reader, placed, show_call
 from treadle.data._padding import Padding
 from treadle.data._permute import generator
 
@@ -42,8 +42,8 @@ class StreamReader(Reader):
     def state(self) -> Any:
         return {"at": self.at, "of": self.inner.state()}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
@@ -61,7 +61,10 @@ class StreamMap(Stream):
         return show_call("map", self.function, seed=self.seed)
 
     def apply(self, element: Any, at: int, epoch: int, reader: Reader | None = None) -> Any:
-        return call_map(self.function, self.seed, element, at, epoch, self, reader)
+        try:
+            return run_map(self.function, self.seed, element, at, epoch)
+        except Exception as e:
+            raise self.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _MapReader(self, epoch, state)
@@ -70,14 +73,9 @@ class StreamMap(Stream):
         return [self.apply(x, i, 0) for i, x in enumerate(self.parent.samples(count))]
 
 
-def call_map(
-    function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any, reader: Reader | None = None
-) -> Any:
-    """The function of a map; if it fails, `step` makes the error, and the reader that gave the element says where."""
-    try:
-        return function(element) if seed is None else function(element, generator(seed, epoch, at))
-    except Exception as e:
-        raise step.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
+def run_map(function: Any, seed: int | None, element: Any, at: int, epoch: int) -> Any:
+    """The function of a map, of one element."""
+    return function(element) if seed is None else function(element, generator(seed, epoch, at))
 
 
 class _MapReader(StreamReader):
@@ -154,11 +152,12 @@ class _FlatMapReader(Reader):
             self.given = state["given"]
 
     def _open(self) -> None:
-        self.before = self.inner.state()
+        self.given, self.parts = 0, iter(())  # also when there is no other element: all of this one was given
+        before = self.inner.state()
         element = next(self.inner)
-        self.number += 1
+        self.before, self.number = before, self.number + 1
         try:
-            self.parts, self.given = iter(self.node.function(element)), 0
+            self.parts = iter(self.node.function(element))
         except Exception as e:
             raise self.node.failed(e, placed(f"element {self.number - 1}", self.where())) from e
 
@@ -180,8 +179,8 @@ class _FlatMapReader(Reader):
             return {"of": self.inner.state(), "number": self.number, "given": 0}
         return {"of": self.before, "number": self.number - 1, "given": self.given}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
@@ -264,8 +263,8 @@ class _RepeatReader(Reader):
     def state(self) -> Any:
         return {"turn": self.turn, "of": self.inner.state()}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
@@ -282,14 +281,14 @@ class StreamBatch(Stream):
         name, more = ("batch", {}) if self.padding is None else ("padded_batch", self.padding.shown())
         return show_call(name, self.size, drop_last=self.drop_last or None, **more)
 
-    def columns(self, elements: Sequence[Any], at: int) -> Any:
+    def columns(self, elements: Sequence[Any], at: int, place: Place) -> Any:
         try:
             columns = collate(elements, ragged=True)
             if self.padding is None:
                 return dense(columns)
             return self.padding.settled(self.parent)(columns)
         except ShapeError as e:
-            raise self.failed(e, f"batch {at}") from e
+            raise self.failed(e, placed(f"batch {at}", _until(place()))) from e
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _BatchReader(self, epoch, state)
@@ -310,6 +309,10 @@ class StreamBatch(Stream):
         return batched(inner, size) if self.padding is None else self.padding.settled(self.parent).spec(inner, size)
 
 
+def _until(where: str | None) -> str | None:
+    return None if where is None else f"up to {where}"
+
+
 class _BatchReader(StreamReader):
     def __init__(self, node: StreamBatch, epoch: int, state: Any) -> None:
         super().__init__(node, epoch, state)
@@ -319,4 +322,4 @@ class _BatchReader(StreamReader):
         elements = [x for _, x in zip(range(self.node.size), self.inner, strict=False)]
         if not elements or (self.node.drop_last and len(elements) < self.node.size):
             raise StopIteration
-        return self.node.columns(elements, self.at)
+        return self.node.columns(elements, self.at, self.inner.place())
