@@ -70,3 +70,11 @@ def test_every_page_is_reachable_from_the_index() -> None:
         todo += [page.parent / link.partition("#")[0] for link in links(page.read_text(encoding="utf-8"))]
     lost = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if page.resolve() not in seen]
     assert lost == [], "link them from docs/README.md"
+
+
+def test_each_of_the_ten_tasks_of_data_has_at_most_ten_lines() -> None:
+    page = (ROOT / "docs/howto/data.md").read_text(encoding="utf-8").partition("## Ten tasks")[2]
+    tasks = re.findall(r"\*\*\d+\. .*?```python\n(.*?)```", page, re.DOTALL)
+    assert len(tasks) == 10
+    for task in tasks:
+        assert sum(line.startswith((">>> ", "... ")) for line in task.splitlines()) <= 10, task

@@ -114,6 +114,23 @@ def test_an_error_comes_in_its_turn_and_what_was_before_it_is_given() -> None:
         assert plain(ds.state()["at"]) in (13, {"at": 13, "of": {"at": 13, "of": None}})
 
 
+@pytest.mark.parametrize("kind", ["thread", pytest.param("process", id="process")])
+def test_an_error_in_a_worker_names_step_file_and_record(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{i}\n" for i in range(10)))
+    (tmp_path / "b.txt").write_text("".join(f"{i}\n" for i in range(10, 20)))
+    lines = td.data.from_text(str(tmp_path / "*.txt"))
+    step = r"step \d, map\(bad, jobs.py:\d+\), at "
+    for ds, place in (
+        (lines.map(int).map(jobs.bad), r".*b\.txt, line 4: ZeroDivisionError: thirteen"),
+        (lines.flat_map(jobs.numbers).map(jobs.bad), r"element 13 \(.*b\.txt, line 4\): ZeroDivisionError: thirteen"),
+        (lines.map(int).repeat().shuffle(buffer=5).map(jobs.bad), r"element \d+ \(.*b\.txt, line 4\): Zero"),
+        (lines.map(int).repeat().prefetch(2).map(jobs.bad), r"element 13 \(.*b\.txt, line 4\): Zero"),
+        (lines.map(int).parallel(2).flat_map(jobs.alone).map(jobs.bad), r"element 13 \(.*b\.txt, line 4\): Zero"),
+    ):
+        with closing(ds.parallel(2, kind=kind)) as busy, pytest.raises(DataError, match=step + place):
+            list(busy)
+
+
 def failing_source() -> Iterator[int]:
     yield from range(5)
     raise OSError("no more")
@@ -242,6 +259,32 @@ def test_a_worker_that_dies_is_an_error_that_says_at_what(source: Any, job: Any,
         assert any(a <= 13 <= b for a, b in numbers)
 
 
+def test_a_worker_that_dies_says_from_which_file_it_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{i}\n" for i in range(40)))
+    ds = td.data.from_text(tmp_path / "a.txt").map(int).map(jobs.killed).parallel(1, kind="process", ahead=1)
+    with closing(ds), pytest.raises(DataError, match=r"SIGKILL while it made element.* \(.*a\.txt, line 1\d( to |\))"):
+        list(ds)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no such folder")
+@pytest.mark.parametrize("source", [numbers, stream])
+def test_a_worker_that_is_killed_from_outside_ends_the_loop_and_leaves_nothing(source: Any) -> None:
+    before = set(os.listdir("/dev/shm"))
+    with closing(source(10_000).map(jobs.large_and_slow).parallel(2, kind="process")) as ds:
+        it = iter(ds)
+        next(it)
+        victim, other = [p for p in multiprocessing.active_children() if p.name == "treadle-data"]
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        with pytest.raises(
+            DataError, match=rf"worker process {victim.pid} was killed by SIGKILL while it made element"
+        ):
+            list(it)
+        assert gone(other.pid or 0)
+        assert list(itertools.islice(values(x["b"] for x in itertools.islice(ds, 3)), 3)) == ["text" * 10] * 3  # anew
+    assert set(os.listdir("/dev/shm")) == before
+
+
 def test_a_worker_that_dies_can_be_replaced(tmp_path: Path) -> None:
     ds = numbers(60).map(jobs.KilledOnce(tmp_path / "died")).parallel(2, kind="process", restarts=1)
     with closing(ds), pytest.warns(RuntimeWarning, match="SIGKILL.*another one goes on"):
@@ -268,7 +311,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("what", ["wait", "interrupt"])
+@pytest.mark.parametrize("what", ["wait", "interrupt", "interrupt fit"])
 def test_no_process_is_left_behind(what: str) -> None:
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in [str(root), *sys.path] if p)}
@@ -284,7 +327,7 @@ def test_no_process_is_left_behind(what: str) -> None:
         if what == "wait":
             run.send_signal(signal.SIGKILL)
         words = run.stderr.read()
-    if what == "interrupt":
+    if what != "wait":
         assert "KeyboardInterrupt" in words
         assert words.count("Traceback") == 1
         assert run.returncode == -signal.SIGINT

@@ -124,6 +124,16 @@ def test_each_element_once_an_epoch(n: int, size: int, world: int, seed: int) ->
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@given(st.integers(0, 30), st.integers(1, 9), st.integers(0, 12))
+def test_slices_of_a_stream_end_with_it(n: int, world: int, skipped: int) -> None:
+    for rank in range(world):
+        assert flat(stream(n).shard(rank, world)) == list(range(rank, n, world))
+        assert (
+            flat(stream(n).map(double).skip(skipped).shard(rank, world))
+            == [2 * i for i in range(n)][skipped:][rank::world]
+        )
+
+
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=5))
 def test_interleave_is_turn_by_turn(lengths: list[int]) -> None:
     for source in (td.data.from_arrays, lambda x: td.data.from_generator(lambda: x)):

@@ -136,7 +136,10 @@ def _numpy_dtype(array: np.ndarray[Any, Any], name: str) -> DType:
         return as_dtype(array.dtype.newbyteorder("="))
     except (DTypeError, TypeError):
         known = ", ".join(d.name for d in dtypes.ALL)
-        raise DTypeError(f"{name}: NumPy's dtype {array.dtype} has no counterpart here; treadle has {known}") from None
+        words = f"{name}: NumPy's dtype {array.dtype} has no counterpart here; treadle has {known}"
+        if array.dtype.kind in "US" or (array.size and isinstance(array.flat[0], str | bytes)):
+            words += ". Texts become numbers before the model: ds.map(vocabulary), of td.data.Vocabulary().adapt(ds)"
+        raise DTypeError(words) from None
 
 
 def _is_frozen(array: np.ndarray[Any, Any]) -> bool:

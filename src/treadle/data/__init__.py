@@ -6,9 +6,10 @@ import importlib as _importlib
 import typing as _typing
 
 from treadle.core.padded import Padded
-from treadle.data.dataset import Dataset, IndexedDataset, concatenate, interleave, mix
-from treadle.data.dataset import zip_datasets as zip
+from treadle.data.dataset import Dataset, IndexedDataset
 from treadle.data.media import from_audio, from_images
+from treadle.data.merging import concatenate, interleave, mix
+from treadle.data.merging import zip_datasets as zip
 from treadle.data.records import from_jsonl, from_text, from_tfrecord, from_webdataset
 from treadle.data.segments import Segment, SegmentedSequences
 from treadle.data.sources import from_arrays, from_generator, from_items

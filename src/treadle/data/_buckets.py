@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from treadle.core.errors import DataError, ShapeError
+from treadle.data._backlog import Backlog
 from treadle.data._columns import Array, collate, flatten, leaf_at, positions
 from treadle.data._indexed import Shuffle
-from treadle.data._nodes import Indexed, Node, Reader
+from treadle.data._nodes import Indexed, Node, Place, Reader, placed
 from treadle.data._padding import Padding
-from treadle.data._streams import Backlog, Stream
+from treadle.data._streams import Stream
 
 
 class Length:
@@ -81,11 +82,11 @@ class StreamBucket(Stream):
     def describe(self) -> str:
         return self.buckets.shown
 
-    def bucket(self, element: Any, number: int) -> int | None:
+    def bucket(self, element: Any, number: int, place: Place) -> int | None:
         try:
             return self.buckets.of_length(int(self.buckets.length(element)))
         except Exception as e:
-            raise self.failed(e, f"element {number}") from e
+            raise self.failed(e, placed(f"element {number}", place())) from e
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _BucketReader(self, epoch, state)
@@ -107,7 +108,7 @@ class _BucketReader(Reader):
                 number = self.log.next()
             except StopIteration:
                 return self._rest()
-            which = self.node.bucket(self.log.held[number], number)
+            which = self.node.bucket(self.log.held[number], number, self.log.places[number])
             if which is None:
                 self.log.give(number)
                 continue
@@ -126,6 +127,9 @@ class _BucketReader(Reader):
         numbers, self.buckets[which] = self.buckets[which], []
         columns = collate([self.log.give(n) for n in numbers], ragged=True)
         return self.node.buckets.padded(which, columns, self.node.parent)
+
+    def place(self) -> Place:
+        return self.log.last
 
     def state(self) -> Any:
         return {"buckets": [list(b) for b in self.buckets], "log": self.log.state()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import count_rows, pick
 from treadle.data._files import extra, is_plain, open_bytes, show_files
-from treadle.data._nodes import Node, Reader
-from treadle.data._tables import choose, columns_of
+from treadle.data._nodes import Node, Place, Reader
+from treadle.data._tables import as_texts, choose, columns_of
 
 
 class CSVRows(Node):
@@ -87,15 +88,16 @@ class _CSVReader(Reader):
                 raise ArgumentError(f"{path}: {e}") from e
             except (arrow.ArrowInvalid, OSError, EOFError) as e:
                 raise DataError(f"{path}, behind row {self.row}: {e}") from e
-            table = arrow.Table.from_batches([block])
+            table, bad = as_texts(arrow.Table.from_batches([block]), path, self.node.skip_bad, self.row)
+            self.node.skipped += bad
             self.columns, self.at = choose(columns_of(table), self.node.x, self.node.y), 0
             self.count = count_rows(self.columns)
 
     def state(self) -> Any:
         return {"file": self.file, "row": self.row}
 
-    def where(self) -> str | None:
-        return f"{self.node.files[self.file]}, row {self.row}"
+    def place(self) -> Place:
+        return partial("{}, row {}".format, self.node.files[self.file], self.row)
 
     def close(self) -> None:
         if self.blocks is not None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from treadle.core.errors import ArgumentError, DataError, MissingExtraError
 from treadle.data._columns import Array
-from treadle.data._indexed import Readable
+from treadle.data._filters import Readable
 from treadle.data._nodes import Indexed
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -262,14 +262,18 @@ class RecordFiles(Indexed):
         return f"{self.files[k]}, record {j}, byte {int(self.spans()[k][0][j])}"
 
 
+def check_on_error(on_error: str, what: str) -> None:
+    if on_error not in ("raise", "skip"):
+        raise ArgumentError(f'{what}(on_error={on_error!r}): "raise" or "skip"')
+
+
 def with_errors(node: Indexed, on_error: str, what: str) -> Indexed:
     """The node, or those of its elements that can be made.
 
     Raises:
         ArgumentError: neither "raise" nor "skip".
     """
-    if on_error not in ("raise", "skip"):
-        raise ArgumentError(f'{what}(on_error={on_error!r}): "raise" or "skip"')
+    check_on_error(on_error, what)
     return Readable(node) if on_error == "skip" else node
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from treadle.core.errors import DataError, ShapeError
-from treadle.data._columns import Array, Rows, collate, dense, join, map_columns, positions
-from treadle.data._nodes import Indexed, Reader, Remapped, all_steady, show_call
+from treadle.core.errors import ShapeError
+from treadle.data._columns import Array, Rows, collate, dense, map_columns, positions
+from treadle.data._nodes import Indexed, Remapped, show_call
 from treadle.data._padding import Padding
-from treadle.data._permute import generator, permutation, words
+from treadle.data._permute import generator, permutation
 
 
 class Map(Indexed):
@@ -133,300 +131,6 @@ class Shuffle(Remapped):
         return out
 
 
-class Filter(Remapped):
-    """The elements that a function keeps. Which these are is found once, as far as they are asked for."""
-
-    def __init__(self, parent: Indexed, function: Callable[[Any], Any]) -> None:
-        super().__init__(parent)
-        self.columnar = self.rigid = False
-        self.function = function
-        self._begin()
-
-    def _begin(self) -> None:
-        self._found: list[int] = []
-        self._seen = 0
-        self._last: tuple[int, Any] = (-1, None)
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process gets what was found so far, but no lock.
-        kept = {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_last")}
-        return {**kept, "_found": list(self._found)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _last=(-1, None))
-
-    @property
-    def length(self) -> int:
-        self._find(None)
-        return len(self._found)
-
-    def describe(self) -> str:
-        return show_call("filter", self.function)
-
-    def row(self, i: int, epoch: int) -> int:
-        self._find(i + 1)
-        return self._found[i]
-
-    def rows(self, rows: Rows, epoch: int) -> Rows:
-        wanted = positions(rows)
-        self._find(int(wanted.max()) + 1 if len(wanted) else 0)
-        return np.asarray([self._found[i] for i in wanted], np.int64)
-
-    def get(self, i: int, epoch: int) -> Any:
-        row = self.row(i, epoch)
-        known, element = self._last  # what was made to decide is not made twice
-        return element if known == row else self.parent.get(row, epoch)
-
-    def read(self, epoch: int, state: Any = None) -> Reader:
-        return FilterReader(self, epoch, state or 0)
-
-    def has(self, i: int) -> bool:
-        self._find(i + 1)
-        return i < len(self._found)
-
-    def _find(self, count: int | None) -> None:
-        """Go on until so many are found, or all."""
-        if count is not None and len(self._found) >= count:
-            return
-        with self._lock:
-            end = self.parent.length
-            while self._seen < end and (count is None or len(self._found) < count):
-                element = self._kept(self._seen)
-                if element is not _DROPPED:
-                    self._last = (self._seen, element)
-                    self._found.append(self._seen)
-                self._seen += 1
-
-    def _kept(self, i: int) -> Any:
-        element = self.parent.get(i, 0)
-        try:
-            keep = bool(self.function(element))
-        except Exception as e:
-            raise self.failed(e, self.parent.where(i, 0)) from e
-        return element if keep else _DROPPED
-
-
-_DROPPED = object()
-
-
-class Readable(Filter):
-    """The elements that can be made: those that raise a DataError are left out and counted."""
-
-    def __init__(self, parent: Indexed) -> None:
-        super().__init__(parent, bool)
-
-    def describe(self) -> str:
-        return 'on_error("skip")'
-
-    def _kept(self, i: int) -> Any:
-        try:
-            return self.parent.get(i, 0)
-        except DataError:
-            self.skipped += 1
-            return _DROPPED
-
-
-class FilterReader(Reader):
-    """Reads a filter without asking for its length, which would be a pass of its own."""
-
-    def __init__(self, node: Filter, epoch: int, at: int) -> None:
-        self.node, self.epoch, self.at = node, epoch, at
-
-    def __next__(self) -> Any:
-        if not self.node.has(self.at):
-            raise StopIteration
-        element = self.node.get(self.at, self.epoch)
-        self.at += 1
-        return element
-
-    def state(self) -> int:
-        return self.at
-
-    def skip(self, n: int) -> None:
-        self.at += n
-
-
-class Gathered(Indexed):
-    """Elements of several parents, or of several epochs of one."""
-
-    def __init__(self, parents: Sequence[Indexed]) -> None:
-        self.parents: tuple[Indexed, ...] = tuple(parents)
-        self.steady = all_steady(parents)
-
-    @abstractmethod
-    def locate(self, rows: Array, epoch: int) -> tuple[Array, Array, Array]:
-        """Of each element the parent's number, the place in it, and which epoch of it."""
-
-    def get(self, i: int, epoch: int) -> Any:
-        which, row, of = (int(v[0]) for v in self.locate(np.array([i]), epoch))
-        return self.parents[which].get(row, of)
-
-    def take(self, rows: Rows, epoch: int) -> Any:
-        which, inner, of = self.locate(positions(rows), epoch)
-        pairs = np.stack([which, np.where(np.array([p.steady for p in self.parents])[which], 0, of)], axis=1)
-        kinds, members = np.unique(pairs, axis=0, return_inverse=True)
-        places = [np.flatnonzero(members.ravel() == k) for k in range(len(kinds))]
-        parts = [self.parents[w].take(inner[p], int(e)) for (w, e), p in zip(kinds, places, strict=True)]
-        return join(parts, places)
-
-    def where(self, i: int, epoch: int) -> str:
-        which, row, of = (int(v[0]) for v in self.locate(np.array([i]), epoch))
-        return self.parents[which].where(row, of)
-
-
-class Repeat(Gathered):
-    """The parent's epochs, several in a row; each is its own epoch, in its own order."""
-
-    def __init__(self, parent: Indexed, count: int) -> None:
-        super().__init__((parent,))
-        self.count = count
-
-    @property
-    def length(self) -> int:
-        return self.count * self.parents[0].length
-
-    def describe(self) -> str:
-        return f"repeat({self.count})"
-
-    def locate(self, rows: Array, epoch: int) -> tuple[Array, Array, Array]:
-        turn, row = np.divmod(rows, max(1, self.parents[0].length))
-        return np.zeros_like(row), row, epoch * self.count + turn
-
-
-class Concatenate(Gathered):
-    """One after another."""
-
-    @property
-    def length(self) -> int:
-        return sum(p.length for p in self.parents)
-
-    def describe(self) -> str:
-        return f"concatenate({len(self.parents)} datasets)"
-
-    def locate(self, rows: Array, epoch: int) -> tuple[Array, Array, Array]:
-        ends = np.cumsum([p.length for p in self.parents])
-        which = np.searchsorted(ends, rows, side="right")
-        return which, rows - np.concatenate([[0], ends])[which], np.full(len(rows), epoch)
-
-
-class Interleave(Gathered):
-    """Turn by turn; those that have ended are passed over."""
-
-    @property
-    def length(self) -> int:
-        return sum(p.length for p in self.parents)
-
-    def describe(self) -> str:
-        return f"interleave({len(self.parents)} datasets)"
-
-    def locate(self, rows: Array, epoch: int) -> tuple[Array, Array, Array]:
-        lengths = np.array([p.length for p in self.parents])
-        levels = np.unique(np.concatenate([[0], lengths]))  # between two levels the same datasets take part
-        alive = [np.flatnonzero(lengths > low) for low in levels[:-1]]
-        ends = np.cumsum([(high - low) * len(a) for low, high, a in zip(levels, levels[1:], alive, strict=False)])
-        phase = np.searchsorted(ends, rows, side="right")
-        which, inner = np.empty_like(rows), np.empty_like(rows)
-        for p in np.unique(phase):
-            here = phase == p
-            turn, place = np.divmod(rows[here] - (ends[p - 1] if p else 0), len(alive[p]))
-            which[here], inner[here] = alive[p][place], levels[p] + turn
-        return which, inner, np.full(len(rows), epoch)
-
-
-MIX_BLOCK = 1024
-
-
-def mix_counts(weights: Array, block: int) -> Array:
-    """How many elements of each dataset lie before a block: the weights' share, the largest takes the remainder."""
-    counts = np.floor(block * MIX_BLOCK * weights).astype(np.int64)
-    counts[np.argmax(weights)] += block * MIX_BLOCK - counts.sum()
-    return counts
-
-
-def mix_block(weights: Array, seed: int, epoch: int, block: int) -> Array:
-    """Which dataset each element of a block is from, in random order."""
-    share = mix_counts(weights, block + 1) - mix_counts(weights, block)
-    labels = np.repeat(np.arange(len(weights)), share)
-    return labels[np.argsort(words(seed, epoch, block, count=MIX_BLOCK), kind="stable")]
-
-
-class Mix(Gathered):
-    """Elements of several datasets by weight, in random order, until one of them has ended.
-
-    In each 1024 elements the shares are exact up to rounding, so a place is computed without counting from the start.
-    """
-
-    def __init__(self, parents: Sequence[Indexed], weights: Array, seed: int) -> None:
-        super().__init__(parents)
-        self.weights, self.seed = weights, seed
-        self.steady = False
-        self._lengths: dict[int, int] = {}
-
-    def describe(self) -> str:
-        return show_call("mix", weights=[round(float(w), 6) for w in self.weights], seed=self.seed)
-
-    @property
-    def length(self) -> int:
-        return self._length(0)
-
-    def _length(self, epoch: int) -> int:
-        """The elements before the first that is not there. The same in all epochs: epoch 0 decides."""
-        if epoch not in self._lengths:
-            have = np.array([p.length for p in self.parents])
-            low, high = 0, int(have.sum()) // MIX_BLOCK + 2
-            while high - low > 1:  # the last block before which nothing is missing
-                middle = (low + high) // 2
-                low, high = (middle, high) if (mix_counts(self.weights, middle) <= have).all() else (low, middle)
-            used = mix_counts(self.weights, low)
-            labels = mix_block(self.weights, self.seed, epoch, low)
-            ends = [np.flatnonzero(labels == w)[n - u :][:1] for w, (n, u) in enumerate(zip(have, used, strict=True))]
-            first = min((int(e[0]) for e in ends if len(e)), default=MIX_BLOCK)
-            self._lengths[epoch] = low * MIX_BLOCK + first
-        return self._lengths[epoch]
-
-    def locate(self, rows: Array, epoch: int) -> tuple[Array, Array, Array]:
-        which, inner = np.empty_like(rows), np.empty_like(rows)
-        blocks, places = np.divmod(rows, MIX_BLOCK)
-        for b in np.unique(blocks):
-            here = blocks == b
-            # The last block's order is that of epoch 0: the length, which it decides, is one for all epochs.
-            last = int(b) == self.length // MIX_BLOCK
-            labels = mix_block(self.weights, self.seed, 0 if last else epoch, int(b))
-            rank = np.empty(MIX_BLOCK, np.int64)
-            for w in range(len(self.weights)):
-                own = labels == w
-                rank[own] = np.arange(own.sum())
-            p = places[here]
-            which[here] = labels[p]
-            inner[here] = mix_counts(self.weights, int(b))[labels[p]] + rank[p]
-        return which, inner, np.full(len(rows), epoch)
-
-
-class Zip(Indexed):
-    """Tuples of one element of each, as long as the shortest."""
-
-    def __init__(self, parents: Sequence[Indexed]) -> None:
-        self.parents: tuple[Indexed, ...] = tuple(parents)
-        self.steady = all_steady(parents)
-
-    @property
-    def length(self) -> int:
-        return min(p.length for p in self.parents)
-
-    def describe(self) -> str:
-        return f"zip({len(self.parents)} datasets)"
-
-    def get(self, i: int, epoch: int) -> Any:
-        return tuple(p.get(i, epoch) for p in self.parents)
-
-    def take(self, rows: Rows, epoch: int) -> Any:
-        return tuple(p.take(rows, epoch) for p in self.parents)
-
-    def where(self, i: int, epoch: int) -> str:
-        return " and ".join(dict.fromkeys(p.where(i, epoch) for p in self.parents))
-
-
 class Batch(Indexed):
     """Columns of `size` consecutive elements, gathered whole."""
 
@@ -491,7 +195,11 @@ class Window(Indexed):
 
     def get(self, i: int, epoch: int) -> Any:
         start = i * self.stride
-        return dense(self.parent.take(slice(start, start + self.size), epoch))
+        columns = self.parent.take(slice(start, start + self.size), epoch)
+        try:
+            return dense(columns)
+        except ShapeError as e:
+            raise self.failed(e, self.where(i, epoch)) from e
 
     def take(self, rows: Rows, epoch: int) -> Any:
         places = positions(rows)

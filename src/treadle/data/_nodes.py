@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from treadle.core import trees
 from treadle.core.errors import DataError, TreadleError
 from treadle.data._columns import Array, Rows, collate, flatten, positions
 from treadle.data._permute import words
+
+Place = Callable[[], str | None]  # says where an element is from, for people; words are made when somebody asks
 
 _CHUNK, _CHUNK_BYTES = 64, 1 << 20
 
@@ -31,13 +34,17 @@ class Reader(ABC):
         """The position, as JSON: a reader made from it goes on with the very next element."""
 
     def skip(self, n: int) -> None:
-        """Leave out the next n elements, without making them where that can be."""
+        """Leave out the next n elements, without making them where that can be; StopIteration if there are fewer."""
         for _ in range(n):
             next(self)
 
+    def place(self) -> Place:
+        """Where the element that was given last comes from: says `train.csv, row 18`, or None if that is not known."""
+        return nowhere
+
     def where(self) -> str | None:
-        """Where the element that was given last comes from: `train.csv, row 18`; None if that is not known."""
-        return None
+        """That place in words."""
+        return self.place()()
 
     def close(self) -> None:  # noqa: B027, most hold nothing
         """Let go of files, threads and processes."""
@@ -195,8 +202,8 @@ class IndexReader(Reader):
     def state(self) -> int:
         return self.at
 
-    def where(self) -> str | None:
-        return self.node.where(self.at - 1, self.epoch)
+    def place(self) -> Place:
+        return partial(self.node.where, self.at - 1, self.epoch)
 
     def skip(self, n: int) -> None:
         self.at, self._elements = self.at + n, None
@@ -230,6 +237,10 @@ class Remapped(Indexed):
         return int(positions(self.rows(slice(i, i + 1), epoch))[0])
 
 
+def nowhere() -> None:
+    """The place of an element of which nobody knows where it is from."""
+
+
 def placed(place: str, where: str | None) -> str:
     """A place in a stream, and where its element comes from if that says more."""
     return place if where is None or where == place else f"{place} ({where})"
@@ -255,6 +266,19 @@ def chain(node: Node) -> list[Node]:
     while out[-1].parents:
         out.append(out[-1].parents[0])
     return out[::-1]
+
+
+def all_nodes(node: Node) -> list[Node]:
+    """Every node that it is made from, and itself: each once, sources first."""
+    found: dict[int, Node] = {}
+
+    def visit(n: Node) -> None:
+        for parent in n.parents:
+            visit(parent)
+        found.setdefault(id(n), n)
+
+    visit(node)
+    return list(found.values())
 
 
 def all_steady(parents: Sequence[Node]) -> bool:

@@ -7,12 +7,13 @@ import queue
 import threading
 from abc import abstractmethod
 from collections import deque
+from functools import partial
 from typing import Any
 
 from treadle.core.eager import is_eager
 from treadle.core.errors import ArgumentError, DataError
 from treadle.data._columns import Rows
-from treadle.data._nodes import Indexed, Node, Reader, show_call
+from treadle.data._nodes import Indexed, Node, Place, Reader, nowhere, placed, show_call, step_failed
 from treadle.data._pools import InlinePool, Pool, ProcessPool, Task, ThreadPool
 from treadle.data._streams import Stream, StreamMap
 from treadle.data._work import IndexedWork, MapWork, Outcome
@@ -87,6 +88,10 @@ class OrderedReader(Reader):
         self.given()
         return self.ready.popleft()
 
+    def told(self, error: BaseException, outcome: Outcome) -> BaseException:
+        """The error to raise after these elements."""
+        return error
+
     def _hand_out(self) -> None:
         """Keep each worker busy with one task, and have another one waiting."""
         most = 2 * self.workers.count
@@ -115,7 +120,7 @@ class OrderedReader(Reader):
                 self._hand_out()
         outcome = self.done.pop(self.open.popleft())
         self.ready.extend(outcome.elements)
-        self.error = outcome.error
+        self.error = None if outcome.error is None else self.told(outcome.error, outcome)
         if outcome.elements and outcome.error is None:
             each = outcome.seconds / len(outcome.elements)
             self.size = max(1, min(_MOST, int(_TASK_SECONDS / max(each, 1e-9)), 2 * self.size))
@@ -178,6 +183,7 @@ class Parallel(Indexed):
 
 class _IndexedReader(OrderedReader):
     def __init__(self, node: Parallel, epoch: int, at: int) -> None:
+        self.node = node
         self.at = self.handed = at
         self.length = node.length
         super().__init__(node.workers, epoch)
@@ -191,6 +197,9 @@ class _IndexedReader(OrderedReader):
 
     def given(self) -> None:
         self.at += 1
+
+    def place(self) -> Place:
+        return partial(self.node.where, self.at - 1, self.epoch)
 
     def state(self) -> int:
         return self.at
@@ -243,7 +252,9 @@ class _MapsReader(OrderedReader):
             state = state["of"] if state else None
         self.base = node.base.read(epoch, state)
         self.handed = self.at
-        self.places: deque[Any] = deque([self.base.state()])  # before each element that was not given yet
+        self.states: deque[Any] = deque([self.base.state()])  # before each element that was not given yet
+        self.places: deque[Place] = deque()  # where these are from
+        self.last: Place = nowhere
         self.broken: BaseException | None = None
         super().__init__(node.workers, epoch)
 
@@ -254,7 +265,8 @@ class _MapsReader(OrderedReader):
         try:
             while len(elements) < size:
                 elements.append(next(self.base))
-                self.places.append(self.base.state())
+                self.states.append(self.base.state())
+                self.places.append(self.base.place())
         except StopIteration:
             pass
         except Exception as e:
@@ -274,10 +286,24 @@ class _MapsReader(OrderedReader):
 
     def given(self) -> None:
         self.at += 1
-        self.places.popleft()
+        self.states.popleft()
+        self.last = self.places.popleft()
+
+    def told(self, error: BaseException, outcome: Outcome) -> BaseException:
+        if outcome.step is None:
+            return error
+        k = len(outcome.elements)
+        made = step_failed(*outcome.step, error, placed(f"element {self.at + k}", self.places[k]()))
+        made.__cause__ = error
+        for note in getattr(error, "__notes__", ()):
+            made.add_note(note)
+        return made
+
+    def place(self) -> Place:
+        return self.last
 
     def state(self) -> Any:
-        state = self.places[0]
+        state = self.states[0]
         for _ in range(self.depth):
             state = {"at": self.at, "of": state}
         return state
@@ -315,7 +341,8 @@ class _PrefetchReader(Reader):
     def __init__(self, node: Prefetch, epoch: int, state: Any) -> None:
         inner = node.parent.read(epoch, state)
         self.at = inner.state()
-        self.queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(node.ahead)
+        self.queue: queue.Queue[tuple[str, Any, Any, Place]] = queue.Queue(node.ahead)
+        self.from_ = inner.place()
         self.stop = threading.Event()
         self.last: tuple[str, Any] | None = None
         self.thread = threading.Thread(target=_read_ahead, args=(inner, self.queue, self.stop), daemon=True)
@@ -323,9 +350,9 @@ class _PrefetchReader(Reader):
 
     def __next__(self) -> Any:
         if self.last is None:
-            what, value, state = self.queue.get()
+            what, value, state, place = self.queue.get()
             if what == "element":
-                self.at = state
+                self.at, self.from_ = state, place
                 return value
             self.last = what, value
         what, value = self.last
@@ -333,6 +360,9 @@ class _PrefetchReader(Reader):
 
     def state(self) -> Any:
         return self.at
+
+    def place(self) -> Place:
+        return self.from_
 
     def close(self) -> None:
         self.stop.set()
@@ -350,11 +380,11 @@ class _PrefetchReader(Reader):
 def _read_ahead(inner: Reader, to: Any, stop: threading.Event) -> None:
     try:
         for element in inner:
-            to.put(("element", element, inner.state()))
+            to.put(("element", element, inner.state(), inner.place()))
             if stop.is_set():
                 return
-        to.put(("end", None, None))
+        to.put(("end", None, None, nowhere))
     except BaseException as e:  # nobody else would see it
-        to.put(("error", e, None))
+        to.put(("error", e, None, nowhere))
     finally:
         inner.close()

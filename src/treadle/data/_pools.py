@@ -137,16 +137,16 @@ class ProcessPool(Pool):
             for member in sorted(self.members, key=lambda m: m.connection not in ready):
                 if member.connection in ready or (member.process.sentinel in ready and member.connection.poll()):
                     try:
-                        number, elements, failure, seconds = receive(member.connection)
+                        number, outcome = receive(member.connection)
                     except (EOFError, OSError):
                         self._died(member)
                         break
                     if number < 0:
-                        raise self._not_begun(failure)
+                        raise self._not_begun(outcome.error)
                     member.tasks.pop(number, None)
                     member.answered = True
                     self._hand_out()
-                    return number, Outcome(elements, _error(failure), seconds)
+                    return number, outcome
                 if member.process.sentinel in ready:
                     self._died(member)
                     break
@@ -174,14 +174,14 @@ class ProcessPool(Pool):
         self.members.append(_Member(self.context, self.packed))
         self._hand_out()
 
-    def _not_begun(self, failure: tuple[str, str, str] | None) -> DataError:
+    def _not_begun(self, why: BaseException | None) -> DataError:
         self.close()
-        kind, words, trace = failure or ("", "", "")
         error = DataError(
-            f"a worker process could not get its work: {kind}: {words}. Its functions must be defined by def in a "
+            f"a worker process could not get its work: {why}. Its functions must be defined by def in a "
             'module that can be imported, not in an interactive session; or use kind="thread"'
         )
-        error.add_note(f"In the worker:\n{trace}")
+        for note in getattr(why, "__notes__", ()):
+            error.add_note(note)
         return error
 
     def close(self) -> None:
@@ -212,12 +212,3 @@ def _stop_processes(members: list[_Member]) -> None:
             member.process.kill()
             member.process.join()
     members.clear()
-
-
-def _error(failure: tuple[str, str, str] | None) -> BaseException | None:
-    if failure is None:
-        return None
-    kind, words, trace = failure
-    error = DataError(words if kind == "DataError" else f"{kind}: {words}")
-    error.add_note(f"In the worker:\n{trace}")
-    return error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from treadle.data._nodes import Node, Reader
+from treadle.data._nodes import Node, Reader, all_nodes
 from treadle.nn.tables import table
 
 _METHODS = ("get", "take", "read", "apply")
@@ -55,7 +55,7 @@ class Profile:
 
 def profile(node: Node, elements: int, step: Callable[[Any], Any] | None) -> Profile:
     """Read so many elements with every step timed, and again as the loop does, calling `step` with each."""
-    nodes = _all(node)
+    nodes = all_nodes(node)
     with _timed(nodes) as clock:
         count = sum(1 for _ in _elements(_bare(node), elements))
     steps = [(n.describe(), clock.own.get(id(n), 0.0)) for n in nodes if not n.transparent]
@@ -92,19 +92,6 @@ def _elements(node: Node, count: int) -> Iterator[Any]:
                 return
     finally:
         reader.close()
-
-
-def _all(node: Node) -> list[Node]:
-    """Every node once, sources first."""
-    found: dict[int, Node] = {}
-
-    def visit(n: Node) -> None:
-        for parent in n.parents:
-            visit(parent)
-        found.setdefault(id(n), n)
-
-    visit(node)
-    return list(found.values())
 
 
 class _Clock:

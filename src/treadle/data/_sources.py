@@ -156,7 +156,12 @@ class _IteratorReader(Reader):
             self.seek(state["of"])
             self.at = state["at"]
         else:
-            self.skip(state["at"])
+            try:
+                self.skip(state["at"])
+            except StopIteration:
+                raise DataError(
+                    f"{node.describe()} ended after {self.at} elements, before the position that is to be resumed"
+                ) from None
 
     def __next__(self) -> Any:
         try:
@@ -170,12 +175,7 @@ class _IteratorReader(Reader):
 
     def skip(self, n: int) -> None:
         for _ in range(n):
-            try:
-                next(self.iterator)
-            except StopIteration:
-                raise DataError(
-                    f"{self.node.describe()} ended after {self.at} elements, before the position that is to be resumed"
-                ) from None
+            next(self.iterator)
             self.at += 1
 
     def state(self) -> Any:

@@ -85,8 +85,8 @@ class MappedFiles(Indexed):
 class HDF5(Indexed):
     """Datasets of one HDF5 file, rows on the first axis; opened once in each process."""
 
-    def __init__(self, path: str, names: dict[str, str]) -> None:
-        self.path, self.names = path, names
+    def __init__(self, path: str, names: dict[str, str], skip_bad: bool = False) -> None:
+        self.path, self.names, self.skip_bad = path, names, skip_bad
         self._begin()
 
     def _begin(self) -> None:
@@ -95,7 +95,7 @@ class HDF5(Indexed):
         self._sets: list[Any] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "names": self.names}
+        return {"path": self.path, "names": self.names, "skip_bad": self.skip_bad}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -118,7 +118,13 @@ class HDF5(Indexed):
 
     @property
     def length(self) -> int:
-        return len(self.sets()[0])
+        try:
+            return len(self.sets()[0])
+        except DataError:
+            if not self.skip_bad:
+                raise
+            self.skipped = 1  # the file: how many rows it had cannot be known
+            return 0
 
     def describe(self) -> str:
         return f"from_hdf5({show(self.path)}, {', '.join(self.names.values())})"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from treadle.core.errors import ShapeError
 from treadle.data._columns import collate, count_rows, dense, map_columns
-from treadle.data._indexed import mix_block
-from treadle.data._nodes import Node, Reader, all_steady, placed, show_call
+from treadle.data._nodes import Node, Place, Reader, placed, show_call
 from treadle.data._padding import Padding
-from treadle.data._permute import generator, words
-
-_WORDS = 1024
+from treadle.data._permute import generator
 
 
 class Stream(Node):
@@ -46,8 +42,8 @@ class StreamReader(Reader):
     def state(self) -> Any:
         return {"at": self.at, "of": self.inner.state()}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
@@ -65,7 +61,10 @@ class StreamMap(Stream):
         return show_call("map", self.function, seed=self.seed)
 
     def apply(self, element: Any, at: int, epoch: int, reader: Reader | None = None) -> Any:
-        return call_map(self.function, self.seed, element, at, epoch, self, reader)
+        try:
+            return run_map(self.function, self.seed, element, at, epoch)
+        except Exception as e:
+            raise self.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _MapReader(self, epoch, state)
@@ -74,14 +73,9 @@ class StreamMap(Stream):
         return [self.apply(x, i, 0) for i, x in enumerate(self.parent.samples(count))]
 
 
-def call_map(
-    function: Any, seed: int | None, element: Any, at: int, epoch: int, step: Any, reader: Reader | None = None
-) -> Any:
-    """The function of a map; if it fails, `step` makes the error, and the reader that gave the element says where."""
-    try:
-        return function(element) if seed is None else function(element, generator(seed, epoch, at))
-    except Exception as e:
-        raise step.failed(e, placed(f"element {at}", None if reader is None else reader.where())) from e
+def run_map(function: Any, seed: int | None, element: Any, at: int, epoch: int) -> Any:
+    """The function of a map, of one element."""
+    return function(element) if seed is None else function(element, generator(seed, epoch, at))
 
 
 class _MapReader(StreamReader):
@@ -158,11 +152,12 @@ class _FlatMapReader(Reader):
             self.given = state["given"]
 
     def _open(self) -> None:
-        self.before = self.inner.state()
+        self.given, self.parts = 0, iter(())  # also when there is no other element: all of this one was given
+        before = self.inner.state()
         element = next(self.inner)
-        self.number += 1
+        self.before, self.number = before, self.number + 1
         try:
-            self.parts, self.given = iter(self.node.function(element)), 0
+            self.parts = iter(self.node.function(element))
         except Exception as e:
             raise self.node.failed(e, placed(f"element {self.number - 1}", self.where())) from e
 
@@ -184,8 +179,8 @@ class _FlatMapReader(Reader):
             return {"of": self.inner.state(), "number": self.number, "given": 0}
         return {"of": self.before, "number": self.number - 1, "given": self.given}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
@@ -268,203 +263,11 @@ class _RepeatReader(Reader):
     def state(self) -> Any:
         return {"turn": self.turn, "of": self.inner.state()}
 
-    def where(self) -> str | None:
-        return self.inner.where()
+    def place(self) -> Place:
+        return self.inner.place()
 
     def close(self) -> None:
         self.inner.close()
-
-
-class Merged(Node):
-    """A step that reads several parents."""
-
-    def __init__(self, parents: Sequence[Node]) -> None:
-        self.parents = tuple(parents)
-        self.steady = all_steady(parents)
-
-    def describe(self) -> str:
-        return f"{type(self).__name__.removeprefix('Stream').lower()}({len(self.parents)} datasets)"
-
-    def read(self, epoch: int, state: Any = None) -> Reader:
-        return _MergedReader(self, epoch, state)
-
-    @abstractmethod
-    def step(self, reader: _MergedReader) -> Any:
-        """The next element of the readers; StopIteration after the last."""
-
-
-class _MergedReader(Reader):
-    """`turn` counts steps, `ended` says which parents are through."""
-
-    def __init__(self, node: Merged, epoch: int, state: Any) -> None:
-        self.node, self.epoch = node, epoch
-        self.turn = state["turn"] if state else 0
-        self.ended = list(state["ended"]) if state else [False] * len(node.parents)
-        states = state["of"] if state else [None] * len(node.parents)
-        self.inner = [p.read(epoch, s) for p, s in zip(node.parents, states, strict=True)]
-        self.given_by = self.inner  # those that made the last element
-
-    def __next__(self) -> Any:
-        return self.node.step(self)
-
-    def state(self) -> Any:
-        return {"turn": self.turn, "ended": list(self.ended), "of": [r.state() for r in self.inner]}
-
-    def pull(self, which: int) -> Any:
-        """The next element of one of them."""
-        self.given_by = [self.inner[which]]
-        return next(self.inner[which])
-
-    def where(self) -> str | None:
-        places = [r.where() for r in self.given_by]
-        return " and ".join(dict.fromkeys(p for p in places if p is not None)) or None
-
-    def close(self) -> None:
-        for reader in self.inner:
-            reader.close()
-
-
-class StreamZip(Merged):
-    """Tuples of one element of each, until one has ended."""
-
-    def step(self, reader: _MergedReader) -> Any:
-        return tuple([next(r) for r in reader.inner])  # a list: StopIteration must not meet a generator
-
-
-class StreamConcatenate(Merged):
-    """One after another."""
-
-    def step(self, reader: _MergedReader) -> Any:
-        while reader.turn < len(reader.inner):
-            try:
-                return reader.pull(reader.turn)
-            except StopIteration:
-                reader.turn += 1
-        raise StopIteration
-
-
-class StreamInterleave(Merged):
-    """Turn by turn; those that have ended are passed over."""
-
-    def step(self, reader: _MergedReader) -> Any:
-        while not all(reader.ended):
-            which = reader.turn % len(reader.inner)
-            reader.turn += 1
-            if not reader.ended[which]:
-                try:
-                    return reader.pull(which)
-                except StopIteration:
-                    reader.ended[which] = True
-        raise StopIteration
-
-
-class StreamMix(Merged):
-    """By weight, in random order, until one of them has ended."""
-
-    def __init__(self, parents: Sequence[Node], weights: Any, seed: int) -> None:
-        super().__init__(parents)
-        self.weights, self.seed, self.steady = weights, seed, False
-
-    def describe(self) -> str:
-        return show_call("mix", weights=[round(float(w), 6) for w in self.weights], seed=self.seed)
-
-    def step(self, reader: _MergedReader) -> Any:
-        block, place = divmod(reader.turn, _WORDS)
-        which = int(mix_block(self.weights, self.seed, reader.epoch, block)[place])
-        element = reader.pull(which)
-        reader.turn += 1
-        return element
-
-
-class Backlog:
-    """Reads a parent for a step that holds elements back, and can say later which these are.
-
-    Its state is a position of the parent before the oldest element that is held, and the numbers of those that are:
-    going on reads from there and leaves the others out. So a buffer of any size is resumed exactly, and no element
-    has to be written into a checkpoint.
-    """
-
-    _EVERY = 64  # how often a position is noted down
-
-    def __init__(self, node: Node, epoch: int, state: Any) -> None:
-        self.inner = node.read(epoch, state["of"] if state else None)
-        self.count = state["first"] if state else 0
-        self.marks: deque[tuple[int, Any]] = deque([(self.count, self.inner.state())])
-        self.held: dict[int, Any] = {}
-        wanted = set(state["held"]) if state else set()
-        while state and self.count < state["count"]:
-            if self.count in wanted:
-                self.held[self.count] = next(self.inner)
-            else:
-                self.inner.skip(1)
-            self.count += 1
-
-    def next(self) -> int:
-        """Read an element; it is held under the number returned."""
-        if self.count - self.marks[-1][0] >= self._EVERY:
-            oldest = next(iter(self.held), self.count)
-            self.marks.append((self.count, self.inner.state()))
-            while len(self.marks) > 1 and self.marks[1][0] <= oldest:
-                self.marks.popleft()
-        self.held[self.count] = next(self.inner)
-        self.count += 1
-        return self.count - 1
-
-    def give(self, number: int) -> Any:
-        return self.held.pop(number)
-
-    def state(self) -> Any:
-        if not self.held:
-            return {"of": self.inner.state(), "first": self.count, "count": self.count, "held": []}
-        oldest = next(iter(self.held))
-        first, of = next(m for m in reversed(self.marks) if m[0] <= oldest)
-        return {"of": of, "first": first, "count": self.count, "held": list(self.held)}
-
-
-class StreamShuffle(Stream):
-    """A buffer of elements from which the next is drawn at random."""
-
-    def __init__(self, parent: Node, buffer: int, seed: int, each_epoch: bool) -> None:
-        super().__init__(parent)
-        self.buffer, self.seed, self.each_epoch = buffer, seed, each_epoch
-        self.steady = parent.steady and not each_epoch
-
-    def describe(self) -> str:
-        return show_call("shuffle", buffer=self.buffer, seed=self.seed, each_epoch=None if self.each_epoch else False)
-
-    def read(self, epoch: int, state: Any = None) -> Reader:
-        return _ShuffleReader(self, epoch, state)
-
-
-class _ShuffleReader(Reader):
-    def __init__(self, node: StreamShuffle, epoch: int, state: Any) -> None:
-        self.node, self.epoch = node, epoch if node.each_epoch else 0
-        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
-        self.slots: list[int] = list(state["slots"]) if state else []
-        self.at, self.ended = (state["at"] if state else 0), False
-        self._drawn: tuple[int, Any] = (-1, None)
-
-    def __next__(self) -> Any:
-        while not self.ended and len(self.slots) < self.node.buffer:
-            try:
-                self.slots.append(self.log.next())
-            except StopIteration:
-                self.ended = True
-        if not self.slots:
-            raise StopIteration
-        block, place = divmod(self.at, _WORDS)
-        if self._drawn[0] != block:
-            self._drawn = block, words(self.node.seed, self.epoch, block, count=_WORDS)
-        chosen = int(self._drawn[1][place]) % len(self.slots)
-        self.slots[chosen], self.slots[-1] = self.slots[-1], self.slots[chosen]
-        self.at += 1
-        return self.log.give(self.slots.pop())
-
-    def state(self) -> Any:
-        return {"at": self.at, "slots": list(self.slots), "log": self.log.state()}
-
-    def close(self) -> None:
-        self.log.inner.close()
 
 
 class StreamBatch(Stream):
@@ -478,14 +281,14 @@ class StreamBatch(Stream):
         name, more = ("batch", {}) if self.padding is None else ("padded_batch", self.padding.shown())
         return show_call(name, self.size, drop_last=self.drop_last or None, **more)
 
-    def columns(self, elements: Sequence[Any], at: int) -> Any:
+    def columns(self, elements: Sequence[Any], at: int, place: Place) -> Any:
         try:
             columns = collate(elements, ragged=True)
             if self.padding is None:
                 return dense(columns)
             return self.padding.settled(self.parent)(columns)
         except ShapeError as e:
-            raise self.failed(e, f"batch {at}") from e
+            raise self.failed(e, placed(f"batch {at}", _until(place()))) from e
 
     def read(self, epoch: int, state: Any = None) -> Reader:
         return _BatchReader(self, epoch, state)
@@ -506,6 +309,10 @@ class StreamBatch(Stream):
         return batched(inner, size) if self.padding is None else self.padding.settled(self.parent).spec(inner, size)
 
 
+def _until(where: str | None) -> str | None:
+    return None if where is None else f"up to {where}"
+
+
 class _BatchReader(StreamReader):
     def __init__(self, node: StreamBatch, epoch: int, state: Any) -> None:
         super().__init__(node, epoch, state)
@@ -515,45 +322,4 @@ class _BatchReader(StreamReader):
         elements = [x for _, x in zip(range(self.node.size), self.inner, strict=False)]
         if not elements or (self.node.drop_last and len(elements) < self.node.size):
             raise StopIteration
-        return self.node.columns(elements, self.at)
-
-
-class StreamWindow(Stream):
-    """Columns of `size` consecutive elements from every `stride`-th on."""
-
-    def __init__(self, parent: Node, size: int, stride: int) -> None:
-        super().__init__(parent)
-        self.size, self.stride = size, stride
-
-    def describe(self) -> str:
-        return show_call("window", self.size, stride=self.stride)
-
-    def read(self, epoch: int, state: Any = None) -> Reader:
-        return _WindowReader(self, epoch, state)
-
-
-class _WindowReader(Reader):
-    """`due` is the number of the next window's first element."""
-
-    def __init__(self, node: StreamWindow, epoch: int, state: Any) -> None:
-        self.node = node
-        self.log = Backlog(node.parent, epoch, state["log"] if state else None)
-        self.due = state["due"] if state else 0
-
-    def __next__(self) -> Any:
-        end = self.due + self.node.size
-        while self.log.count < end:
-            number = self.log.next()
-            if number < self.due:
-                self.log.give(number)
-        window = dense(collate([self.log.held[i] for i in range(self.due, end)], ragged=True))
-        self.due += self.node.stride
-        for number in [n for n in self.log.held if n < self.due]:
-            self.log.give(number)
-        return window
-
-    def state(self) -> Any:
-        return {"due": self.due, "log": self.log.state()}
-
-    def close(self) -> None:
-        self.log.inner.close()
+        return self.node.columns(elements, self.at, self.inner.place())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from treadle.core.errors import ArgumentError, DataError
+from treadle.core.errors import ArgumentError, DataError, TreadleError
 from treadle.data._columns import Array, Rows, join, objects, positions
 from treadle.data._files import Blob, extra, is_plain, open_bytes, show_files
 from treadle.data._nodes import Indexed
@@ -133,13 +133,17 @@ class Loaded(Indexed):
 class RowGroups(Indexed):
     """Parquet files, decoded by row group; the groups used last are kept, up to `memory` bytes.
 
-    When rows of several groups are asked for at once and all fit, they become one table.
+    When rows of several groups are asked for at once and all fit, they become one table. With `skip_bad`, files and
+    groups that cannot be read are left out; which these are is found out by reading all of them once.
     """
 
     columnar = True
 
-    def __init__(self, files: list[str], names: Sequence[str] | None, x: Any, y: Any, memory: int) -> None:
+    def __init__(
+        self, files: list[str], names: Sequence[str] | None, x: Any, y: Any, memory: int, skip_bad: bool = False
+    ) -> None:  # fmt: skip
         self.files, self.names, self.x, self.y, self.memory = files, names, x, y, memory
+        self.skip_bad = skip_bad
         self._begin()
 
     def _begin(self) -> None:
@@ -162,13 +166,23 @@ class RowGroups(Indexed):
 
     def _index(self) -> list[tuple[int, int]]:
         if self._groups is None:
-            groups, rows = [], []
+            groups, rows, skipped = [], [], 0
             for k, path in enumerate(self.files):
-                with self._open(path) as file:
-                    metadata = file.metadata
-                for g in range(metadata.num_row_groups):
+                try:
+                    with self._open(path) as file:
+                        sizes = [file.metadata.row_group(g).num_rows for g in range(file.metadata.num_row_groups)]
+                except DataError:
+                    if not self.skip_bad:
+                        raise
+                    skipped += 1  # how many rows it had cannot be known
+                    continue
+                for g, size in enumerate(sizes):
+                    if self.skip_bad and not self._readable(k, g):
+                        skipped += size
+                        continue
                     groups.append((k, g))
-                    rows.append(metadata.row_group(g).num_rows)
+                    rows.append(size)
+            self.skipped = skipped
             self._ends, self._groups = np.cumsum(np.array(rows, np.int64)), groups
         return self._groups
 
@@ -177,7 +191,7 @@ class RowGroups(Indexed):
         parquet = extra("pyarrow.parquet", "Parquet files")
         with contextlib.nullcontext(path) if is_plain(path) else open_bytes(path) as source:
             try:
-                file = parquet.ParquetFile(source)
+                file = parquet.ParquetFile(source, page_checksum_verification=True)
             except Exception as e:
                 raise DataError(f"{path} is no Parquet file, or is damaged: {e}") from e
             with file:
@@ -248,7 +262,24 @@ class RowGroups(Indexed):
             if k in self._kept:
                 self._kept.move_to_end(k)
                 return self._kept[k][0]
-        which, g = self._index()[k]
+        groups = self._index()
+        if not groups:
+            raise DataError(f"{self.describe()}: there are no rows that can be read")
+        columns = self._decoded(*groups[k])
+        with self._lock:
+            self._kept[k] = columns, sum(_size(x) for x in columns.leaves)
+            while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > self.memory:
+                self._kept.popitem(last=False)
+        return columns
+
+    def _readable(self, which: int, g: int) -> bool:
+        try:
+            self._decoded(which, g)
+        except DataError:
+            return False
+        return True
+
+    def _decoded(self, which: int, g: int) -> Columns:
         path = self.files[which]
         with self._open(path) as file:
             try:
@@ -259,12 +290,10 @@ class RowGroups(Indexed):
         missing = [n for n in self.names or () if n.partition(".")[0] not in have]  # pyarrow leaves them out
         if missing:
             raise ArgumentError(f"{path} has no column {missing[0]!r}; it has {', '.join(map(repr, have))}")
-        columns = Columns(choose(columns_of(table), self.x, self.y))
-        with self._lock:
-            self._kept[k] = columns, sum(_size(x) for x in columns.leaves)
-            while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > self.memory:
-                self._kept.popitem(last=False)
-        return columns
+        try:
+            return Columns(choose(columns_of(table), self.x, self.y))
+        except TreadleError as e:
+            raise type(e)(f"{path}, row group {g}: {e.message}") from e
 
 
 def _size(column: Array) -> int:
@@ -321,6 +350,8 @@ def read_csv(
             raise ArgumentError(f"{path}: {e}") from e
         except (arrow.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as e:
             raise DataError(f"{path}: {e}") from e
+        table, bad = as_texts(table, path, on_error == "skip")
+        skipped += bad
         if on_error == "skip":
             table, bad = _convert(table, kinds)
             skipped += bad
@@ -332,6 +363,31 @@ def read_csv(
         return columns_of(arrow.concat_tables(tables, promote_options="permissive")), skipped, ends
     except arrow.ArrowInvalid as e:
         raise DataError(f"the files have columns of different types: {e}. Say which: dtypes={{…}}") from e
+
+
+def as_texts(table: Any, path: str, skip: bool, first: int = 0) -> tuple[Any, int]:
+    """Columns that Arrow took for bytes, since some cells are no UTF-8, as texts; how many rows were left out for it.
+
+    Raises:
+        DataError: such a cell, if it is not to be left out; names file, row and column.
+    """
+    arrow = extra("pyarrow", "CSV files")
+    good = np.ones(table.num_rows, bool)
+    for at, field in enumerate(table.schema):
+        if not arrow.types.is_binary(field.type):
+            continue
+        texts: list[str | None] = []
+        for i, cell in enumerate(table.column(at).to_pylist()):
+            try:
+                texts.append(None if cell is None else cell.decode())
+            except UnicodeDecodeError as e:
+                if not skip:
+                    place = f"{path}, row {first + i + 1}, column {field.name!r}"
+                    raise DataError(f"{place}: {cell[:20]!r} is not UTF-8 ({e.reason})") from e
+                texts.append(None)
+                good[i] = False
+        table = table.set_column(at, field.name, arrow.array(texts, arrow.string()))
+    return table if good.all() else table.filter(arrow.array(good)), int((~good).sum())
 
 
 def _convert(table: Any, kinds: dict[str, Any]) -> tuple[Any, int]:

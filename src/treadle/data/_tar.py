@@ -86,7 +86,7 @@ def decode(data: bytes, ending: str) -> Any:
 
         return decode_image(data)
     if last == "wav":
-        from treadle.data._media import decode_wav
+        from treadle.data._sound import decode_wav
 
         return decode_wav(data)[0]
     return data

@@ -8,18 +8,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from treadle.core.errors import DataError
-from treadle.data._nodes import Indexed, step_failed
-from treadle.data._streams import StreamMap, call_map
+from treadle.data._nodes import Indexed
+from treadle.data._streams import StreamMap, run_map
 
 
 @dataclass
 class Outcome:
-    """Some elements, and the error that ended them if one did."""
+    """Some elements, and the error that ended them if one did.
+
+    Attributes:
+        step: the number and the call of the step that failed, where the error does not say so yet: whoever handed out
+            the task knows where the element is from.
+    """
 
     elements: list[Any]
     error: BaseException | None
     seconds: float
+    step: tuple[int, str] | None = None
+
+
+class StepError(Exception):
+    """The cause is what a step's function raised."""
+
+    def __init__(self, number: int, shown: str) -> None:
+        super().__init__(number, shown)
+        self.step = number, shown
 
 
 class Work(ABC):
@@ -38,6 +51,8 @@ class Work(ABC):
         begun = time.perf_counter()
         try:
             made.extend(self.elements(task))  # extend keeps those before an error
+        except StepError as e:
+            return Outcome(made, e.__cause__, time.perf_counter() - begun, e.step)
         except BaseException as e:  # in a thread nobody else would see it
             return Outcome(made, e, time.perf_counter() - begun)
         return Outcome(made, None, time.perf_counter() - begun)
@@ -54,7 +69,15 @@ class IndexedWork(Work):
         return self.node.elements(start, stop, epoch)
 
     def describe(self, task: tuple[Any, ...]) -> str:
-        return _span(task[1], task[2]) + f" of step {self.node.number}, {self.node.describe()}"
+        _, start, stop = task
+        return _span(start, stop) + f" of step {self.node.number}, {self.node.describe()}" + self._from(*task)
+
+    def _from(self, epoch: int, start: int, stop: int) -> str:
+        try:
+            places = dict.fromkeys(self.node.where(i, epoch) for i in (start, stop - 1))
+        except Exception:  # a source that cannot say it must not hide the news
+            return ""
+        return "" if next(iter(places)) == f"element {start}" else f" ({' to '.join(places)})"
 
 
 class MapWork(Work):
@@ -62,31 +85,23 @@ class MapWork(Work):
 
     def __init__(self, maps: list[StreamMap]) -> None:
         # Not the nodes themselves: these would bring along the source that they read.
-        self.maps = [(m.function, m.seed, _Step(m.number, m.describe())) for m in maps]
+        self.maps = [(m.function, m.seed, m.number, m.describe()) for m in maps]
 
     def elements(self, task: tuple[Any, ...]) -> Iterator[Any]:
         epoch, first, given = task
         return (self._apply(x, first + i, epoch) for i, x in enumerate(given))
 
     def _apply(self, x: Any, at: int, epoch: int) -> Any:
-        for function, seed, step in self.maps:
-            x = call_map(function, seed, x, at, epoch, step)
+        for function, seed, number, shown in self.maps:
+            try:
+                x = run_map(function, seed, x, at, epoch)
+            except Exception as e:
+                raise StepError(number, shown) from e
         return x
 
     def describe(self, task: tuple[Any, ...]) -> str:
-        step = self.maps[-1][2]
-        return _span(task[1], task[1] + len(task[2])) + f" of step {step.number}, {step.shown}"
-
-
-@dataclass
-class _Step:
-    """What an error says of a step."""
-
-    number: int
-    shown: str
-
-    def failed(self, error: BaseException, where: str) -> DataError:
-        return step_failed(self.number, self.shown, error, where)
+        *_, number, shown = self.maps[-1]
+        return _span(task[1], task[1] + len(task[2])) + f" of step {number}, {shown}"
 
 
 def _span(start: int, stop: int) -> str:

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from treadle.core.errors import DataError
 from treadle.data._work import Outcome, Work
 
 # What passes through the pipes is pickled by a process of this program for another of it: no file, nobody else's bytes.
@@ -47,26 +48,36 @@ def send(connection: Connection, number: int, outcome: Outcome) -> None:
         buffers = []
         body = _pack([], buffers)
     raws = [b.raw() for b in buffers]
-    connection.send((number, failure, outcome.seconds, [r.nbytes for r in raws]))
+    connection.send((number, failure, outcome.seconds, outcome.step, [r.nbytes for r in raws]))
     connection.send_bytes(body)
     for raw in raws:
         if raw.nbytes:
             connection.send_bytes(raw)
 
 
-def receive(connection: Connection) -> tuple[int, list[Any], tuple[str, str, str] | None, float]:
-    """Read what `send` wrote: the task's number, elements, failure, seconds.
+def receive(connection: Connection) -> tuple[int, Outcome]:
+    """Read what `send` wrote: the task's number and its outcome; an error has the worker's traceback as a note.
 
     Raises:
         EOFError, OSError: the worker ended.
     """
-    number, failure, seconds, sizes = connection.recv()
+    number, failure, seconds, step, sizes = connection.recv()
     body = connection.recv_bytes()
     buffers = [bytearray(n) for n in sizes]
     for buffer in buffers:
         if buffer:
             connection.recv_bytes_into(buffer)
-    return number, pickle.loads(body, buffers=buffers), failure, seconds  # noqa: S301, see above
+    elements = pickle.loads(body, buffers=buffers)  # noqa: S301, see above
+    return number, Outcome(elements, _error(failure), seconds, step)
+
+
+def _error(failure: tuple[str, str, str] | None) -> DataError | None:
+    if failure is None:
+        return None
+    kind, words, trace = failure
+    error = DataError(words if kind == "DataError" else f"{kind}: {words}")
+    error.add_note(f"In the worker:\n{trace}")
+    return error
 
 
 def _pack(elements: list[Any], buffers: list[Any]) -> bytes:

@@ -11,7 +11,8 @@ import numpy as np
 
 from treadle.core.errors import ArgumentError, ShapeError
 from treadle.data._files import Paths, class_folders, extra, find, is_folder, with_errors
-from treadle.data._media import IMAGES, AudioFiles, ImageFiles
+from treadle.data._media import IMAGES, ImageFiles
+from treadle.data._sound import SOUNDS, AudioFiles
 from treadle.data.dataset import IndexedDataset
 
 
@@ -58,7 +59,7 @@ def from_audio(
     paths: Paths, labels: Any = None, *, folder: str | PathLike[str] | None = None, rate: int | None = None,
     mono: bool = True, on_error: str = "raise",
 ) -> IndexedDataset:  # fmt: skip
-    """Sound of WAVE files (PCM or float) as float32 in -1..1, `[time]`, or `(sound, label)`.
+    """Sound as float32 in -1..1, `[time]`, or `(sound, label)`: WAVE files; with soundfile also FLAC, Ogg, MP3, AIFF.
 
     Args:
         rate: samples a second that each file must have; None: any.
@@ -66,7 +67,8 @@ def from_audio(
         paths, labels, folder, on_error: as for `from_images`.
 
     Raises:
-        DataError: no files; when it is read, one that is no WAVE file, is cut short or has another rate, by its name.
+        DataError: no files; when it is read, one that is no sound file, is cut short or has another rate, by its name.
+        MissingExtraError (when it is read): a file that is no WAVE file, and soundfile is not installed.
 
     >>> import wave
     >>> with wave.open("tone.wav", "wb") as f:
@@ -75,7 +77,7 @@ def from_audio(
     >>> td.data.from_audio("tone.wav")[0]
     array([ 0. ,  0.5, -1. ], dtype=float32)
     """
-    files, found, classes = _files(paths, labels, folder, (".wav",), "from_audio")
+    files, found, classes = _files(paths, labels, folder, SOUNDS, "from_audio")
     return _dataset(AudioFiles(files, found, rate, mono), classes, on_error, "from_audio")
 
 

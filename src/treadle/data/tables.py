@@ -8,7 +8,7 @@ from typing import Any
 
 from treadle.core.errors import ArgumentError
 from treadle.data._csv_stream import CSVRows
-from treadle.data._files import Paths, extra, find, show_files
+from treadle.data._files import Paths, check_on_error, extra, find, show_files
 from treadle.data._sources import Columns
 from treadle.data._sql import QueryRows, connector, fetch
 from treadle.data._tables import Loaded, RowGroups, choose, columns_of, read_csv
@@ -47,8 +47,7 @@ def from_csv(
     """
     files = find(paths, "from_csv")
     extra("pyarrow.csv", "from_csv")
-    if on_error not in ("raise", "skip"):
-        raise ArgumentError(f'from_csv(on_error={on_error!r}): "raise" or "skip"')
+    check_on_error(on_error, "from_csv")
     if stream:
         rows = CSVRows(files, columns, dtypes or {}, delimiter, header, x, y, on_error == "skip")
         return Dataset(rows)
@@ -71,13 +70,15 @@ def _row_of(files: list[str], ends: list[int], i: int) -> str:
 
 def from_parquet(
     paths: Paths, *, columns: Sequence[str] | None = None, x: str | Sequence[str] | None = None,
-    y: str | Sequence[str] | None = None, memory: int = 1 << 30,
+    y: str | Sequence[str] | None = None, memory: int = 1 << 30, on_error: str = "raise",
 ) -> IndexedDataset:  # fmt: skip
     """Rows of Parquet files, decoded by row group: dicts, or `(x, y)` as for `from_csv`.
 
     Args:
         memory: bytes of decoded row groups that are kept. Reading in order never needs more than one group; a shuffle
             of more than fits decodes groups again and again: see `shuffle(within=…)`.
+        on_error: "raise", or "skip": leave out row groups that are damaged, and files that cannot be opened; `skipped`
+            counts the rows (a file as one). Everything is then read once to find them.
         paths, columns, x, y: as for `from_csv`.
 
     Raises:
@@ -93,7 +94,8 @@ def from_parquet(
     if wanted is None and x is not None:
         named = [x] if isinstance(x, str) else [*x]
         wanted = [*named, *([] if y is None else [y] if isinstance(y, str) else y)]
-    return IndexedDataset(RowGroups(find(paths, "from_parquet"), wanted, x, y, memory))
+    check_on_error(on_error, "from_parquet")
+    return IndexedDataset(RowGroups(find(paths, "from_parquet"), wanted, x, y, memory, on_error == "skip"))
 
 
 def from_dataframe(
@@ -125,7 +127,7 @@ def from_dataframe(
 
 def from_sql(
     source: Any, query: str, parameters: Sequence[Any] = (), *, x: str | Sequence[str] | None = None,
-    y: str | Sequence[str] | None = None, stream: bool = False,
+    y: str | Sequence[str] | None = None, stream: bool = False, on_error: str = "raise",
 ) -> Any:  # fmt: skip
     """Rows of a query's result: dicts, or `(x, y)` as for `from_csv`. NULL is NaN among numbers, "" among texts.
 
@@ -134,10 +136,12 @@ def from_sql(
         query: SQL. Without ORDER BY, a database may give another order each time.
         parameters: for the query's placeholders.
         stream: fetch rows as they are read, for results that do not fit into memory; elements are dicts.
+        on_error: "raise", or "skip" (unless streamed): leave out rows with a text among numbers, or a number among
+            texts, as SQLite allows; `skipped` counts them. What most of a column are decides.
 
     Raises:
         ArgumentError: the source is no connection.
-        DataError (when it is read): the database refused the query.
+        DataError (when it is read): the database refused the query, or a column holds both numbers and texts.
 
     >>> import sqlite3
     >>> db = sqlite3.connect(":memory:")
@@ -147,14 +151,22 @@ def from_sql(
     {'a': np.float64(nan), 'b': 'y'}
     """
     connect = connector(source)
+    check_on_error(on_error, "from_sql")
     if stream:
         if x is not None or y is not None:
             raise ArgumentError("from_sql(stream=True) gives dicts; make (x, y) of them with map(…)")
+        if on_error == "skip":
+            raise ArgumentError('from_sql(stream=True) has no on_error="skip": a column is known only when it is read')
         return Dataset(QueryRows(connect, query, parameters))
     return IndexedDataset(
-        Loaded(functools.partial(_load_sql, connect, query, parameters, x, y), f"from_sql({query!r})")
+        Loaded(
+            functools.partial(_load_sql, connect, query, parameters, x, y, on_error == "skip"), f"from_sql({query!r})"
+        )
     )
 
 
-def _load_sql(connect: Callable[[], Any], query: str, parameters: Any, x: Any, y: Any) -> tuple[Columns, int]:
-    return Columns(choose(fetch(connect, query, parameters), x, y), "from_sql"), 0
+def _load_sql(
+    connect: Callable[[], Any], query: str, parameters: Any, x: Any, y: Any, skip_bad: bool
+) -> tuple[Columns, int]:
+    columns, skipped = fetch(connect, query, parameters, skip_bad)
+    return Columns(choose(columns, x, y), "from_sql"), skipped

@@ -63,7 +63,7 @@ def _parquet(path: Path, group: int) -> Iterator[Put]:
         columns = {k: _arrow(arrow, k, v) for k, v in collate(rows, ragged=True).items()}
         table = arrow.table(columns)
         if not writer:
-            writer.append(parquet.ParquetWriter(path, table.schema))
+            writer.append(parquet.ParquetWriter(path, table.schema, write_page_checksum=True))
         try:
             writer[0].write_table(table.cast(writer[0].schema))
         except (arrow.ArrowInvalid, ValueError) as e:
