@@ -31,7 +31,7 @@ WORKLOADS = {
     "images": "60,000 28x28 uint8 pictures in memory, shuffled, batches of 128 as float32 in 0..1",
     "csv": "a CSV file of 50,000 rows of 20 floats and a label, read, shuffled, batches of 128",
     "parquet": "a Parquet file of 60,000 such rows, read, shuffled, batches of 128",
-    "jpeg": "400 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32 "
+    "jpeg": "1,000 JPEG files of 500x375, decoded, resized to 224x224 (antialiased), flipped at random, batches of 32 "
     "(tf.data's faster variant does not antialias: other pictures for less work)",
     "ragged": "20,000 sequences of 5 to 127 tokens, shuffled, padded batches of 128 with lengths, in four buckets "
     "(DataLoader, Grain and HF have no buckets: their batches are padded to the longest)",
@@ -70,7 +70,7 @@ def prepare(what: str, folder: Path) -> None:
         from sklearn.datasets import load_sample_images
 
         photos = [Image.fromarray(photo) for photo in load_sample_images().images]
-        for i in range(400):
+        for i in range(1000):
             left, top = int(rng.integers(0, 640 - 500)), int(rng.integers(0, 427 - 375))
             path = folder / "jpeg" / str(i % 2) / f"{i:04d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
