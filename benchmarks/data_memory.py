@@ -1,10 +1,11 @@
 """How much memory a pass over more data than fits into it takes.
 
-    python benchmarks/data_memory.py [--gigabytes 20] [--folder FOLDER]
+    python benchmarks/data_memory.py [--gigabytes 20] [--kinds npy tfrecord parquet] [--folder FOLDER]
 
-Writes three sets of the size that is asked for, one after another (sparse, or of a constant: they take few bytes on the
-disk, and are removed), reads each whole in a process of its own, in batches of a shuffled order, and prints that
-process's greatest resident memory. Ends with 1 if one is above 500 MB.
+Writes sets of the size that is asked for, one after another (.npy and TFRecord files are sparse, and Parquet holds a
+constant: these take few bytes on the disk; CSV, JSON lines and tar shards take all), reads each whole in a process of
+its own, in batches of a shuffled order (CSV in the order of the files), removes it, and prints that process's greatest
+resident memory. Ends with 1 if one is above 500 MB.
 """
 
 from __future__ import annotations
@@ -62,6 +63,39 @@ def write_parquet(folder: Path, size: int) -> None:
                 writer.write_table(table)
 
 
+def write_csv(folder: Path, size: int) -> None:
+    row = ",".join(["0.125"] * 40).encode() + b"\n"
+    head = ",".join(f"c{i}" for i in range(40)).encode() + b"\n"
+    for k in range(SHARDS):
+        _repeat(folder / f"{k:02d}.csv", head, row, size // SHARDS)
+
+
+def write_jsonl(folder: Path, size: int) -> None:
+    row = b'{"x": [' + b", ".join([b"0.125"] * 500) + b'], "y": 1}\n'
+    for k in range(SHARDS):
+        _repeat(folder / f"{k:02d}.jsonl", b"", row, size // SHARDS)
+
+
+def write_tar(folder: Path, size: int) -> None:
+    import io
+    import tarfile
+
+    for k in range(SHARDS):
+        with tarfile.open(folder / f"{k:02d}.tar", "w") as tar:
+            for i in range(size // SHARDS // RECORD):
+                entry = tarfile.TarInfo(f"{i:06d}.bin")
+                entry.size = RECORD
+                tar.addfile(entry, io.BytesIO(bytes(RECORD)))
+
+
+def _repeat(path: Path, head: bytes, row: bytes, size: int) -> None:
+    many = row * (1 + (1 << 20) // len(row))
+    with open(path, "wb") as file:
+        file.write(head)
+        for _ in range(size // len(many)):
+            file.write(many)
+
+
 def dataset(what: str, folder: Path) -> Any:
     import treadle as td
 
@@ -70,23 +104,33 @@ def dataset(what: str, folder: Path) -> Any:
         return td.data.from_numpy_files(files).shuffle(0).batch(256)
     if what == "tfrecord":
         return td.data.from_tfrecord(files, kind="bytes").shuffle(0).batch(64)
+    if what == "csv":
+        return td.data.from_csv(files, x=[f"c{i}" for i in range(40)], stream=True).batch(256)
+    if what == "jsonl":
+        return td.data.from_jsonl(files).shuffle(0).batch(256)
+    if what == "tar":
+        return td.data.from_webdataset(files).shuffle(0).batch(64)
     return td.data.from_parquet(files, x="x", memory=100 << 20).shuffle(0, within=10_000).batch(256)
 
 
 def read(what: str, folder: Path) -> None:
     begun, total = time.perf_counter(), 0
     for batch in dataset(what, folder):
-        total += sum(map(len, batch)) if what == "tfrecord" else batch.nbytes
+        values = batch[{"jsonl": "x", "tar": "bin"}[what]] if isinstance(batch, dict) else batch
+        total += sum(map(len, values)) if values.dtype == object else values.nbytes
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(f"{what:9} {total / 1e9:6.1f} GB read in {time.perf_counter() - begun:4.0f} s, at most {peak / 1e6:.0f} MB")
     sys.exit(peak > MOST)
+
+
+KINDS = [name.removeprefix("write_") for name in globals() if name.startswith("write_")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=20)
     parser.add_argument("--folder", type=Path, help="where to write; on a file system that has sparse files")
-    parser.add_argument("--kinds", nargs="+", default=["npy", "tfrecord", "parquet"])
+    parser.add_argument("--kinds", nargs="+", default=["npy", "tfrecord", "parquet"], choices=KINDS)
     parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:

@@ -41,17 +41,40 @@ def to_float(x: Any) -> Any:
     return x.astype(np.float32) / 255
 
 
-def decode(path: Any) -> Any:
-    """A picture of one size, by Pillow as its documentation advises: a JPEG's scale is chosen while it is decoded."""
+def read_table(what: str, folder: Path) -> tuple[Any, Any]:
+    """(features, labels) of the CSV or Parquet file, by pandas."""
+    import pandas
+
+    table = (pandas.read_csv if what == "csv" else pandas.read_parquet)(folder / f"table.{what}")
+    return table[COLUMNS].to_numpy(np.float32), table["y"].to_numpy()
+
+
+def pictures(folder: Path) -> tuple[list[Path], list[int]]:
+    paths = sorted((folder / "jpeg").rglob("*.jpg"))
+    return paths, [int(p.parent.name) for p in paths]
+
+
+def pixels(path: Path) -> Any:
+    """A picture as it is, by the quickest decoder of JPEG that there is for NumPy (libjpeg-turbo)."""
+    import simplejpeg
+
+    return simplejpeg.decode_jpeg(path.read_bytes(), "RGB")
+
+
+def decode(path: Path) -> Any:
+    """A picture of one size."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        image.draft("RGB", (SIZE, SIZE))
-        return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(pixels(path)).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def flip(x: Any, rng: Any) -> Any:
-    return x[:, ::-1] if rng.random() < 0.5 else x
+    if rng.random() >= 0.5:
+        return x
+    out = np.empty_like(x)
+    for c in range(3):  # NumPy copies x[:, ::-1] in pieces of three bytes, which takes six times as long
+        out[..., c] = x[:, ::-1, c]
+    return out
 
 
 def pad(rows: list[Any]) -> tuple[Any, Any]:
@@ -71,13 +94,16 @@ def treadle(what: str, folder: Path) -> Variants:
     if what == "images":
         ds = td.data.from_arrays(*arrays(folder, "images", "labels")).shuffle(0).batch(BATCH)
         return both(ds.map(lambda b: (to_float(b[0]), b[1])))
-    if what == "csv":
-        return {"alone": lambda: td.data.from_csv(folder / "table.csv", y="y").shuffle(0).batch(BATCH)}
-    if what == "parquet":
-        return {"alone": lambda: td.data.from_parquet(folder / "table.parquet", y="y").shuffle(0).batch(BATCH)}
+    if what in ("csv", "parquet"):
+        read = td.data.from_csv if what == "csv" else td.data.from_parquet
+        return {"alone": lambda: read(folder / f"table.{what}", y="y").shuffle(0).batch(BATCH)}
     if what == "jpeg":
-        ds = td.data.from_images(folder / "jpeg", size=(SIZE, SIZE)).shuffle(0)
-        return both(ds.map(lambda e, rng: (flip(e[0], rng), e[1]), seed=1).batch(PICTURE_BATCH))
+
+        def augmented(**options: Any) -> Any:
+            ds = td.data.from_images(folder / "jpeg", size=(SIZE, SIZE), **options).shuffle(0)
+            return ds.map(lambda e, rng: (flip(e[0], rng), e[1]), seed=1).batch(PICTURE_BATCH)
+
+        return {**both(augmented()), "2 threads, exact=False": partial(lambda d: d, augmented(exact=False).parallel(2))}
     if what == "ragged":
         ds = td.data.from_arrays(sequences(folder)).shuffle(0).bucket_by_length(BOUNDS, BATCH)
         return {"alone": lambda: ds}
@@ -110,37 +136,44 @@ def torch(what: str, folder: Path) -> Variants:
         """Batches by one call each, as experts do for what can be indexed by a list."""
         return DataLoader(ds, sampler=BatchSampler(RandomSampler(ds), BATCH, False), batch_size=None)
 
-    def frame(read: Callable[[], Any]) -> Variants:
-        def tensors() -> Any:
-            table = read()
-            return TensorDataset(t.from_numpy(table[COLUMNS].to_numpy(np.float32)), t.from_numpy(table["y"].to_numpy()))
-
-        return {
-            "pandas": lambda: DataLoader(tensors(), batch_size=BATCH, shuffle=True),
-            "pandas, whole batches": lambda: whole(tensors()),
-        }
-
     if what == "images":
         x, y = arrays(folder, "images", "labels")
         a, b = t.from_numpy(x), t.from_numpy(y)
         ds = Mapped(len(x), lambda i: (a[i].float() / 255, b[i]))
         return {**loaders(Mapped(len(x), lambda i: (to_float(x[i]), y[i]))), "whole batches": lambda: whole(ds)}
-    if what == "csv":
-        import pandas
+    if what in ("csv", "parquet"):
 
-        return frame(lambda: pandas.read_csv(folder / "table.csv"))
-    if what == "parquet":
-        import pandas
+        def tensors() -> Any:
+            return TensorDataset(*map(t.from_numpy, read_table(what, folder)))
 
-        return frame(lambda: pandas.read_parquet(folder / "table.parquet"))
+        return {
+            "pandas": lambda: DataLoader(tensors(), batch_size=BATCH, shuffle=True),
+            "pandas, whole batches": lambda: whole(tensors()),
+        }
     if what == "jpeg":
-        paths = sorted((folder / "jpeg").rglob("*.jpg"))
+        paths, labels = pictures(folder)
 
-        def picture(i: int) -> Any:
-            x = t.from_numpy(decode(paths[i]).copy())
-            return (x.flip(1) if t.rand(()) < 0.5 else x), int(paths[i].parent.name)
+        def by_pillow(path: Path) -> Any:
+            return t.from_numpy(decode(path).copy())
 
-        return loaders(Mapped(len(paths), picture), PICTURE_BATCH)
+        def by_torch(path: Path) -> Any:
+            """PyTorch's own resizing, which for bytes is made of vector instructions."""
+            x = t.from_numpy(pixels(path)).permute(2, 0, 1)[None]
+            x = t.nn.functional.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True)
+            return x[0].permute(1, 2, 0)
+
+        def made(by: Callable[[Path], Any]) -> Any:
+            def picture(i: int) -> Any:
+                x = by(paths[i])
+                return (x.flip(1) if t.rand(()) < 0.5 else x), labels[i]
+
+            return Mapped(len(paths), picture)
+
+        found = {
+            "Pillow": loaders(made(by_pillow), PICTURE_BATCH),
+            "interpolate": loaders(made(by_torch), PICTURE_BATCH),
+        }
+        return {f"{by}, {name}": variant for by, some in found.items() for name, variant in some.items()}
     if what == "ragged":
         # DataLoader has no buckets: each batch is padded to its longest, as its documentation's collate_fn does.
         data = [t.from_numpy(v) for v in sequences(folder)]
@@ -173,29 +206,20 @@ def grain(what: str, folder: Path) -> Variants:
     def source(n: int, get: Callable[[int], Any]) -> Any:
         return g.MapDataset.range(n).seed(0).shuffle().map(get)
 
-    def frame(read: Callable[[], Any]) -> Variants:
+    if what == "images":
+        x, y = arrays(folder, "images", "labels")
+        return variants(source(len(x), lambda i: (to_float(x[i]), y[i])))
+    if what in ("csv", "parquet"):
+
         def epoch() -> Iterable[Any]:
-            table = read()
-            x, y = table[COLUMNS].to_numpy(np.float32), table["y"].to_numpy()
+            x, y = read_table(what, folder)
             made: Iterable[Any] = variants(source(len(x), lambda i: (x[i], y[i])))["alone"]()
             return made
 
         return {"pandas": epoch}
-
-    if what == "images":
-        x, y = arrays(folder, "images", "labels")
-        return variants(source(len(x), lambda i: (to_float(x[i]), y[i])))
-    if what == "csv":
-        import pandas
-
-        return frame(lambda: pandas.read_csv(folder / "table.csv"))
-    if what == "parquet":
-        import pandas
-
-        return frame(lambda: pandas.read_parquet(folder / "table.parquet"))
     if what == "jpeg":
-        paths = sorted((folder / "jpeg").rglob("*.jpg"))
-        ds = source(len(paths), lambda i: (decode(paths[i]), int(paths[i].parent.name)))
+        paths, labels = pictures(folder)
+        ds = source(len(paths), lambda i: (decode(paths[i]), labels[i]))
         return variants(ds.random_map(lambda e, rng: (flip(e[0], rng), e[1])), PICTURE_BATCH)
     if what == "ragged":
         data = sequences(folder)
@@ -237,6 +261,12 @@ def tf(what: str, folder: Path) -> Variants:
 
         whole = f.data.Dataset.range(len(x)).shuffle(len(x)).batch(BATCH).map(gathered, auto).prefetch(auto)
         return {**variants(slices), "whole batches": lambda: whole}
+
+    def table() -> Any:
+        x, y = map(f.constant, read_table(what, folder))
+        ds = f.data.Dataset.range(len(x)).shuffle(len(x)).batch(BATCH)
+        return ds.map(lambda i: (f.gather(x, i), f.gather(y, i)), auto).prefetch(auto)
+
     if what == "csv":
         names = [*COLUMNS, "y"]
 
@@ -246,28 +276,23 @@ def tf(what: str, folder: Path) -> Variants:
                 shuffle_buffer_size=10_000, num_parallel_reads=2,
             )  # fmt: skip
 
-        return {"make_csv_dataset": read, **_frame(f, folder, "read_csv", "table.csv")}
+        return {"make_csv_dataset": read, "pandas, whole batches": table}
     if what == "parquet":
-        return _frame(f, folder, "read_parquet", "table.parquet")
+        return {"pandas, whole batches": table}
     if what == "jpeg":
-        paths = sorted((folder / "jpeg").rglob("*.jpg"))
-        labels = [int(p.parent.name) for p in paths]
-
-        def picture(path: Any, label: Any) -> Any:
-            image = f.io.decode_jpeg(f.io.read_file(path), 3)
-            image = f.cast(f.image.resize(image, (SIZE, SIZE), antialias=True), f.uint8)  # Pillow's is antialiased
-            return f.image.random_flip_left_right(image), label
-
+        paths, labels = pictures(folder)
         files = f.data.Dataset.from_tensor_slices(([str(p) for p in paths], labels)).shuffle(len(paths))
-        once = files.map(picture, auto).batch(PICTURE_BATCH).prefetch(auto)
 
-        def rough(path: Any, label: Any) -> Any:
-            image = f.io.decode_jpeg(f.io.read_file(path), 3, dct_method="INTEGER_FAST")
-            image = f.cast(f.image.resize(image, (SIZE, SIZE)), f.uint8)
-            return f.image.random_flip_left_right(image), label
+        def made(antialias: bool, **options: Any) -> Any:
+            def picture(path: Any, label: Any) -> Any:
+                image = f.io.decode_jpeg(f.io.read_file(path), 3, **options)
+                image = f.cast(f.image.resize(image, (SIZE, SIZE), antialias=antialias), f.uint8)
+                return f.image.random_flip_left_right(image), label
 
-        other = files.map(rough, auto).batch(PICTURE_BATCH).prefetch(auto)
-        return {"antialiased": lambda: once, "not antialiased, INTEGER_FAST": lambda: other}
+            return files.map(picture, auto).batch(PICTURE_BATCH).prefetch(auto)
+
+        exact, rough = made(True), made(False, dct_method="INTEGER_FAST")
+        return {"antialiased": lambda: exact, "not antialiased, INTEGER_FAST": lambda: rough}
     if what == "ragged":
         values, lengths = arrays(folder, "tokens", "lengths")
         ragged = f.RaggedTensor.from_row_lengths(values, lengths)
@@ -291,18 +316,6 @@ def tf(what: str, folder: Path) -> Variants:
     return variants(records)
 
 
-def _frame(f: Any, folder: Path, reader: str, name: str) -> Variants:
-    import pandas
-
-    def read() -> Any:
-        table = getattr(pandas, reader)(folder / name)
-        x, y = f.constant(table[COLUMNS].to_numpy(np.float32)), f.constant(table["y"].to_numpy())
-        ds = f.data.Dataset.range(len(table)).shuffle(len(table)).batch(BATCH)
-        return ds.map(lambda i: (f.gather(x, i), f.gather(y, i)), f.data.AUTOTUNE).prefetch(f.data.AUTOTUNE)
-
-    return {"pandas, whole batches": read}
-
-
 def hf(what: str, folder: Path) -> Variants:
     import datasets as h
 
@@ -317,27 +330,22 @@ def hf(what: str, folder: Path) -> Variants:
 
         return {"shuffle().iter()": epoch}
 
-    def frame(ds: Any) -> Variants:
-        """The file was converted to Arrow before, once: that time does not count."""
-        return reshuffled(ds.with_format("numpy"))
-
     if what == "images":
         x, y = arrays(folder, "images", "labels")
         ds = h.Dataset.from_dict({"x": x.reshape(len(x), -1), "y": y}).with_format("numpy")
         return reshuffled(ds.with_transform(lambda b: {"x": np.array(b["x"], np.float32) / 255, "y": np.array(b["y"])}))
-    if what == "csv":
-        return frame(h.Dataset.from_csv(str(folder / "table.csv"), cache_dir=str(folder / "hf")))
-    if what == "parquet":
-        return frame(h.Dataset.from_parquet(str(folder / "table.parquet"), cache_dir=str(folder / "hf")))
+    if what in ("csv", "parquet"):  # converted to Arrow before, once: that time does not count
+        read = h.Dataset.from_csv if what == "csv" else h.Dataset.from_parquet
+        return reshuffled(read(str(folder / f"table.{what}"), cache_dir=str(folder / "hf")).with_format("numpy"))
     if what == "jpeg":
-        paths = sorted((folder / "jpeg").rglob("*.jpg"))
+        paths, labels = pictures(folder)
         rng = np.random.default_rng(0)
 
-        def pictures(b: Any) -> Any:
-            return {"x": np.stack([flip(decode(p), rng) for p in b["path"]]), "y": np.array(b["y"])}
+        def decoded(b: Any) -> Any:
+            return {"x": np.stack([flip(decode(Path(p)), rng) for p in b["path"]]), "y": np.array(b["y"])}
 
-        table = {"path": [str(p) for p in paths], "y": [int(p.parent.name) for p in paths]}
-        return reshuffled(h.Dataset.from_dict(table).with_transform(pictures), PICTURE_BATCH)
+        ds = h.Dataset.from_dict({"path": [str(p) for p in paths], "y": labels})
+        return reshuffled(ds.with_transform(decoded), PICTURE_BATCH)
     if what == "ragged":
         values = h.Dataset.from_dict({"tokens": sequences(folder)}).with_format("numpy")
         return reshuffled(values.with_transform(lambda b: dict(zip("xn", pad([np.array(v) for v in b["tokens"]])))))  # noqa: B905
@@ -354,11 +362,14 @@ def size(batch: Any) -> int:
 def versions(peer: str) -> str:
     from importlib.metadata import version
 
+    pictures = ["pillow", "simplejpeg"]
     names = {
-        "treadle": ["treadle", "pillow", "pyarrow"], "torch": ["torch", "pandas", "pillow", "tfrecord"],
-        "grain": ["grain", "pandas", "pillow", "protobuf"], "tf": ["tensorflow_cpu", "pandas"],
-        "hf": ["datasets", "pyarrow", "pillow"],
-    }  # fmt: skip
+        "treadle": ["treadle", "pyarrow", "simplejpeg"],
+        "torch": ["torch", "pandas", *pictures, "tfrecord"],
+        "tf": ["tensorflow_cpu", "pandas"],
+        "grain": ["grain", "pandas", *pictures, "protobuf"],
+        "hf": ["datasets", "pyarrow", *pictures],
+    }
     return ", ".join(f"{n} {version(n)}" for n in names[peer])
 
 

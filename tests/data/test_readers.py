@@ -574,7 +574,7 @@ def test_jpegs_are_pillows_values(
 ) -> None:
     import io
 
-    from treadle.data import _media as media
+    from treadle.data import _pictures as pictures
 
     pytest.importorskip("simplejpeg")
     image_of = pytest.importorskip("PIL.Image")
@@ -585,7 +585,7 @@ def test_jpegs_are_pillows_values(
             out, "jpeg", subsampling=subsampling, progressive=progressive
         )
         for wanted in (None, (24, 20), (300, 300)):
-            monkeypatch.setattr(media, "_JPEG", [])
-            got = media.decode_image(out.getvalue(), "RGB", wanted)
-            monkeypatch.setattr(media, "_JPEG", [None])  # as where simplejpeg is not installed
-            np.testing.assert_array_equal(got, media.decode_image(out.getvalue(), "RGB", wanted))
+            with monkeypatch.context() as without:
+                got = pictures.decode_image(out.getvalue(), "RGB", wanted)
+                without.setattr(pictures, "simplejpeg", lambda: None)  # as where it is not installed
+                np.testing.assert_array_equal(got, pictures.decode_image(out.getvalue(), "RGB", wanted))

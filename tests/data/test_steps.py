@@ -553,3 +553,24 @@ def test_buckets_in_memory_say_what_is_wrong() -> None:
         len(td.data.from_arrays([[1], [2, 3]], [0, 1]).bucket_by_length([2], 2))
     with pytest.raises(DataError, match="a number has no length"):
         len(numbers().bucket_by_length([2], 2))
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided", "unaligned", "objects", "other bytes"])
+def test_rows_are_gathered_from_arrays_of_any_layout(order: str) -> None:
+    x = np.arange(60.0).reshape(20, 3)
+    if order == "F":
+        x = np.asfortranarray(x)
+    elif order == "strided":
+        x = np.repeat(x, 2, axis=0)[::2]
+    elif order == "unaligned":
+        raw = np.zeros(x.nbytes + 1, np.uint8)
+        raw[1:] = np.frombuffer(x.tobytes(), np.uint8)
+        x = raw[1:].view(np.float64).reshape(20, 3)
+        assert not x.flags.aligned
+    elif order == "other bytes":
+        x = x.astype(x.dtype.newbyteorder())
+    elif order == "objects":
+        x = np.array([f"row {i}" for i in range(20)], object)
+    got = np.concatenate(list(td.data.from_arrays(x).shuffle(0).batch(7)))
+    np.testing.assert_array_equal(np.sort(got, axis=0), np.sort(x, axis=0))
+    assert not np.array_equal(got, x)

@@ -84,6 +84,11 @@ def graph_transforms() -> Any:
     return _module("treadle.transforms.graphs")
 
 
+def resampling() -> Any:
+    """The machine code that brings pictures to another size, for `data`."""
+    return _module("treadle.backends.native.resampling")
+
+
 def board_log(board: Any) -> Any:
     """The callback that logs a run for TensorBoard, for `train`, on which `board` stands."""
     return _module("treadle.board.log").as_log(board)

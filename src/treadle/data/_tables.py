@@ -100,6 +100,8 @@ def _join(columns: dict[str, Any], names: Any) -> Any:
 class Loaded(Indexed):
     """A table that is read whole when it is first asked for."""
 
+    columnar = rigid = True
+
     def __init__(self, load: Callable[[], tuple[Columns, int]], shown: str) -> None:
         self._load, self.shown = load, shown
         self._columns: Columns | None = None
