@@ -66,6 +66,20 @@ def test_every_difference_is_noticed():
     assert f.traces == len(calls)
 
 
+def test_arrays_of_numpy_are_recognised_and_not_kept():
+    f = td.compile(lambda x: x.reshape((2, 2)))  # a view: it must not show what is written later
+    x = np.arange(4, dtype=np.float32)
+    results = [f(x) for _ in range(3)]
+    assert len(f._shortcuts) == 1
+    x[:] = 9.0
+    assert all(r.tolist() == [[0.0, 1.0], [2.0, 3.0]] for r in results)
+    assert f(x).tolist() == [[9.0, 9.0], [9.0, 9.0]]
+    assert f(np.arange(8, dtype=np.float32)[::2]).tolist() == [[0.0, 2.0], [4.0, 6.0]]
+    assert f(np.arange(4, dtype=">f4")).tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert f(np.arange(4)).dtype is td.int64
+    assert f(x).tolist() == [[9.0, 9.0], [9.0, 9.0]]
+
+
 def test_equal_shapes_from_elsewhere_are_the_same_call():
     f = td.compile(lambda x: x + 1.0)
     for k in range(5):

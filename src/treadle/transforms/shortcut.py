@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from treadle.core import trees
 from treadle.core.owned import Parameter, State
 from treadle.core.registry import ambient
@@ -76,6 +78,7 @@ class _Writer:
             "MISS": MISS,
             "Tensor": Tensor,
             "Variables": Variables,
+            "ndarray": np.ndarray,
             "ambient": ambient,
             "new": object.__new__,
             "staging": is_staging,
@@ -168,6 +171,12 @@ class _Writer:
                 "return MISS"
             )
             self.arrays.append(f"v{len(self.arrays)}")
+        elif kind is np.ndarray and value.dtype.isnative and value.dtype.kind in "biuf":
+            self.lines.append(
+                f"if type({name}) is not ndarray or {name}.dtype != {self._name(value.dtype, 'D')} or "
+                f"{name}.shape != {self._name(value.shape, 'S')}: return MISS"
+            )
+            self.arrays.append(f"{name}.copy()")  # a result may be a view of it, and its owner may write to it
         elif isinstance(value, Stateful):
             self.lines.append(f"if type({name}) is not {self._name(kind, 'T')}: return MISS")
             self.roots.append(name)
