@@ -589,3 +589,17 @@ def test_jpegs_are_pillows_values(
                 got = pictures.decode_image(out.getvalue(), "RGB", wanted)
                 without.setattr(pictures, "simplejpeg", lambda: None)  # as where it is not installed
                 np.testing.assert_array_equal(got, pictures.decode_image(out.getvalue(), "RGB", wanted))
+
+
+@pytest.mark.parametrize("keep_empty", [False, True])
+@pytest.mark.parametrize(
+    "body",
+    ["", "\n", "a", "a\n", "a\nb", "\n\na\r\n\nb\n\n", "a\n\n", "\na", "é\nzz\n", "\r\n", "x\n\n\ny"],
+    ids=repr,
+)
+def test_lines_end_where_pythons_do(tmp_path, body, keep_empty):
+    (tmp_path / "lines.txt").write_bytes(body.encode())
+    lines = body.split("\n")
+    lines = lines[:-1] if not lines[-1] else lines
+    wanted = [line.removesuffix("\r") for line in lines if line or keep_empty]
+    assert [str(line) for line in td.data.from_text(tmp_path / "lines.txt", keep_empty=keep_empty)] == wanted

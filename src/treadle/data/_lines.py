@@ -23,22 +23,30 @@ class LineFiles(RecordFiles):
         self._numbers: dict[str, Array] = {}
 
     def scan(self, blob: Blob) -> tuple[Array, Array]:
-        data, ends = blob.data, []
-        for start in range(0, len(data), _CHUNK):
+        """Where lines begin and where the next one does: of few bytes a line, both are one array."""
+        size = len(blob.data)
+        kind = np.uint32 if size < 1 << 32 else np.int64
+        begins = [np.zeros(1, kind)]
+        for start in range(0, size, _CHUNK):
             chunk = np.frombuffer(blob[start : start + _CHUNK], np.uint8)
-            ends.append(np.flatnonzero(chunk == 10) + start)
-        stops = np.concatenate(ends) if ends else np.empty(0, np.int64)
-        if len(data) and (not len(stops) or stops[-1] != len(data) - 1):
-            stops = np.append(stops, len(data))  # the last line has no end
-        starts = np.concatenate([np.zeros(min(1, len(stops)), np.int64), stops[:-1] + 1])
+            begins.append((np.flatnonzero(chunk == 10) + (start + 1)).astype(kind))
+        bounds = np.concatenate(begins)
+        del begins
+        if bounds[-1] != size:
+            bounds = np.append(bounds, kind(size))  # the last line has no end
+        starts, stops = bounds[:-1], bounds[1:]
         if self.keep_empty:
             return starts, stops
-        kept = stops > starts
-        self._numbers[blob.path] = np.flatnonzero(kept)
+        kept = stops - starts > 1
+        if len(kept) and not kept[-1] and blob[int(starts[-1]) : size] != b"\n":
+            kept[-1] = True  # one letter without an end
+        if kept.all():
+            return starts, stops
+        self._numbers[blob.path] = np.flatnonzero(kept).astype(kind)
         return starts[kept], stops[kept]
 
     def parse(self, blob: Blob, start: int, stop: int) -> Any:
-        text = blob[start:stop].decode(self.encoding).removesuffix("\r")
+        text = blob[start:stop].decode(self.encoding).removesuffix("\n").removesuffix("\r")
         return _values(json.loads(text)) if self.as_json else text
 
     def where(self, i: int, epoch: int) -> str:
