@@ -42,15 +42,12 @@ def main() -> None:
     def step(x: Any, y: Any) -> None:
         held[0] = update(held[0], optimizer, x, y)
 
-    def convert(x: Any, y: Any) -> None:
-        step(td.asarray(x), td.asarray(y))
-
     ds = td.data.from_arrays(x, y).shuffle(0).batch(BATCH, drop_last=True)
     one = td.asarray(x[:BATCH]), td.asarray(y[:BATCH])
     cases: dict[str, tuple[Iterable[Any], Callable[..., None]]] = {
         "one batch that stays": ([one] * len(ds), step),
-        "shuffled batches": (ds, convert),
-        "shuffled batches, prefetch(2)": (ds.prefetch(2), convert),
+        "shuffled batches": (ds, step),
+        "shuffled batches, prefetch(2)": (ds.prefetch(2), step),
         "batches without a step": (ds, lambda x, y: None),
     }
     spent: dict[str, list[float]] = {name: [] for name in cases}

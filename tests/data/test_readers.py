@@ -603,3 +603,19 @@ def test_lines_end_where_pythons_do(tmp_path, body, keep_empty):
     lines = lines[:-1] if not lines[-1] else lines
     wanted = [line.removesuffix("\r") for line in lines if line or keep_empty]
     assert [str(line) for line in td.data.from_text(tmp_path / "lines.txt", keep_empty=keep_empty)] == wanted
+
+
+def test_columns_of_one_dtype_are_gathered_together(tmp_path):
+    rng = np.random.default_rng(0)
+    table = {f"f{k}": rng.standard_normal(50) for k in range(6)} | {"name": [f"n{k}" for k in range(50)]}
+    table |= {f"i{k}": rng.integers(0, 9, 50) for k in range(2)} | {"last": rng.standard_normal(50)}
+    header, *rows = [",".join(table)] + [",".join(map(str, row)) for row in zip(*table.values(), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows]))
+    ds = td.data.from_csv(tmp_path / "t.csv")
+    order = rng.permutation(50)
+    for batch, part in ((next(iter(ds.batch(50))), np.arange(50)), (ds._node.take(order, 0), order)):
+        assert list(batch) == list(table)
+        for name, column in batch.items():
+            assert column.tolist() == np.asarray(table[name])[part].tolist()
+            assert column.flags.c_contiguous
+    assert ds[7]["f3"] == table["f3"][7]

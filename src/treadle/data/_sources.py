@@ -13,15 +13,24 @@ from treadle.core.spec import show_shape
 from treadle.data._columns import Array, Rows, as_column, collate, positions
 from treadle.data._nodes import Indexed, Node, Reader, show_function
 
+FEW = 4  # columns of one dtype from which on rows of them are gathered together
+
 
 class Columns(Indexed):
-    """Columns in memory (or memory-mapped), read-only: a map that would write into the data raises."""
+    """Columns in memory (or memory-mapped), read-only: a map that would write into the data raises.
+
+    Args:
+        table: whether the columns may be copied next to each other, so that a row's numbers are read at one place.
+    """
 
     columnar = rigid = True
 
-    def __init__(self, columns: Any, name: str = "from_arrays", place: Callable[[int], str] | None = None) -> None:
+    def __init__(
+        self, columns: Any, name: str = "from_arrays", place: Callable[[int], str] | None = None, table: bool = False
+    ) -> None:
         leaves, self.structure = trees.flatten(columns, lambda x: isinstance(x, list))  # a list is one column
         self.leaves = [_frozen(as_column(x)) for x in leaves]
+        self.blocks = _together(self.leaves) if table else []
         self.name, self.place = name, place
         self._length = common_length(self.structure.paths(), self.leaves)
         flat = all(c.kind is None for c in self.structure.children)
@@ -38,7 +47,14 @@ class Columns(Indexed):
         return self._build([x[i] for x in self.leaves])
 
     def take(self, rows: Rows, epoch: int) -> Any:
-        return self._build([gathered(x, rows) for x in self.leaves])
+        if not self.blocks:
+            return self._build([gathered(x, rows) for x in self.leaves])
+        values: list[Any] = [None] * len(self.leaves)
+        for places, block in self.blocks:
+            columns = np.ascontiguousarray(gathered(block, rows).T)
+            for k, column in zip(places, columns, strict=True):
+                values[k] = column
+        return self._build([gathered(x, rows) if v is None else v for x, v in zip(self.leaves, values, strict=True)])
 
     def _build(self, values: list[Any]) -> Any:
         """The tree of these leaves; at once where it is but a tuple or a dict."""
@@ -61,6 +77,22 @@ def gathered(column: Array, rows: Rows) -> Array:
     """Some rows of a column. `take` is quicker, but makes a copy of all that does not lie in order first."""
     in_order = column.flags.c_contiguous and column.flags.aligned
     return column.take(rows, axis=0) if in_order and isinstance(rows, np.ndarray) else column[rows]
+
+
+def _together(leaves: list[Array]) -> list[tuple[list[int], Array]]:
+    """Columns of numbers of one dtype as `[rows, columns]`, of which the leaves become views; and which they are."""
+    alike: dict[Any, list[int]] = {}
+    for k, x in enumerate(leaves):
+        if x.ndim == 1 and x.dtype.kind in "biuf":
+            alike.setdefault(x.dtype, []).append(k)
+    blocks = []
+    for places in alike.values():
+        if len(places) >= FEW:
+            block = _frozen(np.stack([leaves[k] for k in places], axis=1))
+            blocks.append((places, block))
+            for j, k in enumerate(places):
+                leaves[k] = block[:, j]
+    return blocks
 
 
 def _frozen(column: Array) -> Array:

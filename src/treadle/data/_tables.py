@@ -240,7 +240,7 @@ class RowGroups(Indexed):
             if self._whole is None:
                 parts = [self._group(k) for k in range(len(self._index()))]
                 everything = [p.take(slice(0, p.length), 0) for p in parts]
-                self._whole = Columns(join(everything))
+                self._whole = Columns(join(everything), table=True)
                 self._kept.clear()
             return self._whole
 

@@ -59,7 +59,8 @@ def _load_csv(
     files: list[str], names: Any, x: Any, y: Any, dtypes: dict[str, Any], delimiter: str, header: Any, on_error: str
 ) -> tuple[Columns, int]:
     columns, skipped, ends = read_csv(files, names, dtypes, delimiter, header, on_error)
-    return Columns(choose(columns, x, y), "from_csv", functools.partial(_row_of, files, ends)), skipped
+    where = functools.partial(_row_of, files, ends)
+    return Columns(choose(columns, x, y), "from_csv", where, table=True), skipped
 
 
 def _row_of(files: list[str], ends: list[int], i: int) -> str:
@@ -122,7 +123,7 @@ def from_dataframe(
         raise ArgumentError(
             f"from_dataframe takes a pandas or polars data frame or an Arrow table, not {type(frame).__name__}"
         )
-    return IndexedDataset(Columns(choose(columns_of(table), x, y), "from_dataframe"))
+    return IndexedDataset(Columns(choose(columns_of(table), x, y), "from_dataframe", table=True))
 
 
 def from_sql(
@@ -169,4 +170,4 @@ def _load_sql(
     connect: Callable[[], Any], query: str, parameters: Any, x: Any, y: Any, skip_bad: bool
 ) -> tuple[Columns, int]:
     columns, skipped = fetch(connect, query, parameters, skip_bad)
-    return Columns(choose(columns, x, y), "from_sql"), skipped
+    return Columns(choose(columns, x, y), "from_sql", table=True), skipped
