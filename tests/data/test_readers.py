@@ -550,7 +550,7 @@ def test_folders_and_files_by_url(tmp_path: Path) -> None:
         by_name = td.data.from_images(["dog/1.png"], ["dog"], folder="memory://pets")
         assert by_name.classes == ("dog",)
         assert by_name[0][0][0, 0].tolist() == [0, 0, 255]
-        with pytest.raises(DataError, match=r"from_audio: there are no files with \.wav in memory://pets"):
+        with pytest.raises(DataError, match=r"from_audio: there are no files with \.wav, \.flac.* in memory://pets"):
             td.data.from_audio("memory://pets")
     finally:
         fs.rm("/pets", recursive=True)
