@@ -268,6 +268,14 @@ def test_flat_kernel_to_keeps_what_the_model_computes(source: str) -> None:
     np.testing.assert_allclose(flat[target] @ moved, flat[source] @ weights, rtol=1e-12)
 
 
+def test_reshape_undoes_flatten_in_both_formats():
+    for form in ("channels_last", "channels_first"):
+        x = td.reshape(td.arange(2 * 3 * 4 * 5), (2, 3, 4, 5))
+        flat = nn.Flatten(form)(x)
+        for target in ((3, 4, 5), (-1, 4, 5), (3, -1, 5), (3, 4, -1)):
+            np.testing.assert_array_equal(nn.Reshape(target, data_format=form)(flat).numpy(), x.numpy())
+
+
 def test_a_model_in_the_other_format_takes_the_same_weights() -> None:
     """Flatten(data_format="channels_first") puts channels last, so that even the Dense behind it has the same rows."""
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import treadle as td
 from treadle import nn
-from treadle.core.errors import ShapeError
+from treadle.core.errors import BuildError, ShapeError
 
 RNG = np.random.default_rng(0)
 CELLS = {
@@ -152,3 +152,24 @@ def test_a_mamba_block_against_its_formula_and_each_sequence_alone(parallel: boo
     np.testing.assert_array_equal(y[1, 2:].numpy(), 0)
     with pytest.raises(ShapeError, match="MambaBlock takes"):
         block(td.ones((2, 4)))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 4])
+def test_a_mamba_block_goes_on_step_by_step(kernel_size: int) -> None:
+    block = nn.MambaBlock(3, kernel_size=kernel_size, input_size=4, dtype="float64")
+    block.convolution.assign({"bias": np.random.default_rng(5).standard_normal(8)})
+    x = td.asarray(np.random.default_rng(0).standard_normal((2, 7, 4)))
+    expected = block(x).numpy()
+
+    state, prompt = td.scan(block.step, block.initial_state(2), td.moveaxis(x[:, :5], 1, 0))
+    np.testing.assert_allclose(prompt.numpy(), expected[:, :5].transpose(1, 0, 2), rtol=1e-9, atol=1e-12)
+    step = td.compile(lambda block, state, x: block.step(state, x))
+    for t in (5, 6):
+        state, y = step(block, state, x[:, t])
+        np.testing.assert_allclose(y.numpy(), expected[:, t], rtol=1e-9, atol=1e-12)
+    assert [s.shape for s in state] == [(2, kernel_size - 1, 8), (2, 8, 3)]
+    assert block.initial_state(3, "float32")[1].dtype == td.float32
+    with pytest.raises(ShapeError, match=r"a step of MambaBlock takes \[batch, features\]"):
+        block.step(state, x)
+    with pytest.raises(BuildError, match="first called"):
+        nn.MambaBlock().initial_state(2)

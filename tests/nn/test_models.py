@@ -13,16 +13,23 @@ from treadle import nn
 from treadle.core.errors import ArgumentError, BuildError, ShapeError
 
 models = nn.models
-SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "resnet": (lambda: models.ResNet([1, 2], 3, width=4), (2, 32, 32, 3)),
-    "resnet, bottleneck": (lambda: models.ResNet([1, 1], 3, width=4, bottleneck=True), (2, 32, 32, 3)),
-    "resnet, small": (lambda: models.ResNet([1, 1], 3, width=4, small=True), (2, 8, 8, 1)),
-    "mobilenet": (lambda: models.MobileNetV2(3, 0.25), (2, 32, 32, 3)),
-    "unet": (lambda: models.UNet(2, width=4, depth=2), (2, 8, 12, 3)),
-    "unet, bilinear": (lambda: models.UNet(2, width=4, depth=1, upsampling="bilinear"), (2, 8, 6, 3)),
-    "vit": (lambda: models.VisionTransformer(8, 4, 3, width=8, depth=2, heads=2), (2, 8, 8, 3)),
-    "autoencoder": (lambda: models.Autoencoder((8, 8, 1), 3, (4, 6)), (2, 8, 8, 1)),
-    "vae": (lambda: models.VAE((8, 8, 1), 3, (4, 6), seed=0), (2, 8, 8, 1)),
+
+
+def oriented(shape: tuple[int, ...], data_format: str | None = None, **_: Any) -> tuple[int, ...]:
+    """The shape of an image in a data format."""
+    return (shape[-1], *shape[:-1]) if data_format == "channels_first" else shape
+
+
+SMALL: dict[str, tuple[Callable[..., nn.Module], tuple[int, ...]]] = {
+    "resnet": (lambda **k: models.ResNet([1, 2], 3, width=4, **k), (2, 32, 32, 3)),
+    "resnet, bottleneck": (lambda **k: models.ResNet([1, 1], 3, width=4, bottleneck=True, **k), (2, 32, 32, 3)),
+    "resnet, small": (lambda **k: models.ResNet([1, 1], 3, width=4, small=True, **k), (2, 8, 8, 1)),
+    "mobilenet": (lambda **k: models.MobileNetV2(3, 0.25, **k), (2, 32, 32, 3)),
+    "unet": (lambda **k: models.UNet(2, width=4, depth=2, **k), (2, 8, 12, 3)),
+    "unet, bilinear": (lambda **k: models.UNet(2, width=4, depth=1, upsampling="bilinear", **k), (2, 8, 6, 3)),
+    "vit": (lambda **k: models.VisionTransformer(8, 4, 3, width=8, depth=2, heads=2, **k), (2, 8, 8, 3)),
+    "autoencoder": (lambda **k: models.Autoencoder(oriented((8, 4, 2), **k), 3, (4, 6), **k), (2, 8, 4, 2)),
+    "vae": (lambda **k: models.VAE(oriented((8, 8, 1), **k), 3, (4, 6), seed=0, **k), (2, 8, 8, 1)),
 }
 every = pytest.mark.parametrize("name", SMALL)
 
@@ -87,6 +94,52 @@ def test_saved_and_loaded(name: str, tmp_path: Any) -> None:
     other = SMALL[name][0]()
     td.load(td.save(model, tmp_path / "w.safetensors"), into=other, example=x.spec)
     np.testing.assert_array_equal(first(other(x)), first(model(x)))
+
+
+FIRST: dict[str, Any] = {"data_format": "channels_first"}
+
+
+def images(out: td.Tensor) -> np.ndarray[Any, Any]:
+    """Channels last, where these are images with channels first."""
+    return np.moveaxis(out.numpy(), 1, -1) if out.ndim == 4 else out.numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    # Autoencoders are told their images' shape, which goes with the format; MobileNetV2 is slow, once is enough.
+    [(n, "argument") for n in SMALL] + [(n, "defaults") for n in SMALL if n not in ("autoencoder", "vae", "mobilenet")],
+)
+def test_channels_first_gives_the_same_with_the_same_weights(name: str, how: str) -> None:
+    last, x = made(name)
+    make, (batch, *shape) = SMALL[name]
+    if how == "argument":
+        model = make(**FIRST)
+    else:
+        with nn.defaults(Conv2D=FIRST):
+            model = make()
+    moved = td.moveaxis(x, -1, 1)
+    model.init((batch, *oriented(tuple(shape), **FIRST))).assign(last.variables())
+    for training in (True, False):  # the second time with the statistics of the first
+        a, b = (m(v, training=training) for m, v in ((last, x), (model, moved)))
+        for one, other in zip(*(y if isinstance(y, tuple) else (y,) for y in (a, b)), strict=True):
+            np.testing.assert_allclose(images(other), one.numpy(), rtol=1e-5, atol=1e-5)
+    states = {k: v.numpy() for k, v in last.states().items()}
+    assert states.keys() == model.states().keys()
+    for k, v in model.states().items():
+        np.testing.assert_allclose(v.numpy(), states[k], rtol=1e-4, atol=1e-5, err_msg=k)
+
+
+def test_an_explicit_format_wins_over_the_defaults() -> None:
+    with nn.defaults(Conv2D=FIRST, BatchNormalization={"axis": 1}):
+        model = models.ResNet([1, 1], None, width=4, small=True, data_format="channels_last")
+    assert model(td.zeros((1, 8, 8, 3))).shape == (1, 4, 4, 8)
+    assert models.ResNet([1, 1], None, width=4, small=True, **FIRST)(td.zeros((1, 3, 8, 8))).shape == (1, 8, 4, 4)
+
+
+def test_a_text_has_its_own_format_whatever_images_have() -> None:
+    with nn.defaults(Conv1D=FIRST, Conv2D=FIRST):
+        model = models.TextCNN(9, 3, width=4, filters=5, windows=(2, 4))
+    assert model(td.asarray([[1, 2, 0]])).shape == (1, 3)
 
 
 def torchvision_cases() -> list[Any]:
@@ -174,6 +227,16 @@ WRONG: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: models.UNet(2, depth=0), ArgumentError, ["at least once"]),
     (lambda: models.UNet(2)(td.zeros((1, 20, 16, 1))), ShapeError, ["2**4 = 16", "has 20", "Pad it to 32"]),
     (lambda: models.UNet(2)(td.zeros((20, 16, 1))), ShapeError, ["[batch, height, width, channels]"]),
+    (lambda: models.UNet(2, **FIRST)(td.zeros((1, 1, 16, 20))), ShapeError, ["its width is", "has 20"]),
+    (lambda: models.UNet(2, **FIRST)(td.zeros((16, 20))), ShapeError, ["[batch, channels, height, width]"]),
+    (lambda: models.ResNet([1], data_format="NCHW"), ArgumentError, ["data_format", "'NCHW'"]),
+    (
+        lambda: models.VisionTransformer(8, 4, width=8, depth=1, heads=2, **FIRST)(td.zeros((1, 8, 8, 3))),
+        ShapeError,
+        ["made for [batch, channels, 8, 8]", 'data_format="channels_first"'],
+    ),
+    (lambda: models.Autoencoder((1, 28, 30), **FIRST), ArgumentError, ["2**2 = 4", "28×30"]),
+    (lambda: models.VAE((28, 28), **FIRST), ArgumentError, ["image_shape=(channels, height, width)"]),
     (lambda: models.VisionTransformer(30, 16), ArgumentError, ["do not divide images of (30, 30)"]),
     (lambda: models.VisionTransformer(width=10, heads=3), ArgumentError, ["10 % 3 = 1"]),
     (

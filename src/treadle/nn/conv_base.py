@@ -13,7 +13,7 @@ from treadle.core.errors import ShapeError
 from treadle.core.owned import Parameter
 from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
-from treadle.nn import activations, initializers
+from treadle.nn import activations, calls, conv_arithmetic, initializers
 from treadle.nn.activations import ActivationLike
 from treadle.nn.conv_arithmetic import ConvShape
 from treadle.nn.initializers import InitializerLike
@@ -80,6 +80,14 @@ class Convolution(Module):
             fans=(fan_in, fan_out),  # type: ignore[arg-type]  # checked there
         )
         self.bias = initializers.parameter(self.bias_initializer, (outputs,), self.dtype) if self.use_bias else None
+
+    def _explain_forward(self, x: Spec, made: Size, kernel: tuple[Size, ...]) -> ConvShape:
+        """`_explain` of those that are no adjoint, with `made` channels by a kernel of this shape."""
+        _, sizes, _ = split_shape(x.shape, self.data_format)
+        axes = conv_arithmetic.forward_axes(sizes, self.kernel_size, self.strides, self.dilation_rate, self.padding)
+        return conv_arithmetic.explain(
+            self._title(), x.shape, made, kernel, axes, self.data_format, history=lambda a: calls.shrinking(x, a)
+        )
 
     @property
     @abstractmethod

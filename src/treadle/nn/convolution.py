@@ -8,7 +8,6 @@ from typing import Any
 from treadle.core.dims import Size
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.nn import calls, conv_arithmetic
 from treadle.nn.activations import ActivationLike
 from treadle.nn.conv_arithmetic import ConvShape
 from treadle.nn.conv_base import Convolution, run_conv
@@ -58,18 +57,8 @@ class _Conv(Convolution):
         return self.kernel.shape[-2] * self.groups
 
     def _explain(self, x: Spec) -> ConvShape:
-        _, sizes, channels = split_shape(x.shape, self.data_format)
-        axes = conv_arithmetic.forward_axes(sizes, self.kernel_size, self.strides, self.dilation_rate, self.padding)
-        kernel = (*self.kernel_size, channels // self.groups, self.filters)
-        return conv_arithmetic.explain(
-            self._title(),
-            x.shape,
-            self.filters,
-            kernel,
-            axes,
-            self.data_format,
-            history=lambda a: calls.shrinking(x, a),
-        )
+        each = split_shape(x.shape, self.data_format)[2] // self.groups
+        return self._explain_forward(x, self.filters, (*self.kernel_size, each, self.filters))
 
     def _convolve(self, x: Tensor, kernel: Tensor, shape: ConvShape) -> Tensor:
         return run_conv(x, kernel, self.strides, shape, (1,) * self.rank, self.dilation_rate, self.groups)

@@ -9,7 +9,6 @@ from treadle import array as xp
 from treadle.core.dims import Size
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
-from treadle.nn import calls, conv_arithmetic
 from treadle.nn.activations import ActivationLike
 from treadle.nn.conv_arithmetic import ConvShape
 from treadle.nn.conv_base import Convolution, run_conv
@@ -55,13 +54,8 @@ class _DepthwiseConv(Convolution):
         return self.kernel.shape[-2]
 
     def _explain(self, x: Spec) -> ConvShape:
-        _, sizes, channels = split_shape(x.shape, self.data_format)
-        axes = conv_arithmetic.forward_axes(sizes, self.kernel_size, self.strides, self.dilation_rate, self.padding)
-        made = channels * self.depth_multiplier
-        kernel = (*self.kernel_size, channels, self.depth_multiplier)
-        return conv_arithmetic.explain(
-            self._title(), x.shape, made, kernel, axes, self.data_format, history=lambda a: calls.shrinking(x, a)
-        )
+        channels, each = split_shape(x.shape, self.data_format)[2], self.depth_multiplier
+        return self._explain_forward(x, channels * each, (*self.kernel_size, channels, each))
 
     def _convolve(self, x: Tensor, kernel: Tensor, shape: ConvShape) -> Tensor:
         *window, channels, times = kernel.shape

@@ -42,6 +42,8 @@ class Reshape(Module):
 
     Args:
         target_shape: without the batch axis; one size may be -1, which is what is left.
+        data_format: with "channels_first", the first axis of the target is channels, and is filled as if it were the
+            last: what `Flatten(data_format="channels_first")` makes becomes the image that it was.
 
     Raises (at a call):
         ShapeError: another number of elements.
@@ -50,13 +52,14 @@ class Reshape(Module):
     (2, 7, 7)
     """
 
-    def __init__(self, target_shape: tuple[int, ...]) -> None:
+    def __init__(self, target_shape: tuple[int, ...], data_format: str | None = None) -> None:
         given = tuple(target_shape)
         if any(not isinstance(n, int) or n < -1 for n in given) or given.count(-1) > 1:
             raise ArgumentError(
                 f"target_shape is sizes without the batch, at most one of them -1; got {target_shape!r}"
             )
         self.target_shape = given
+        self.data_format = check_data_format(data_format)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:
@@ -73,4 +76,6 @@ class Reshape(Module):
                 f"each example of x {show_shape(x.shape)} has {have} elements, which do not go into "
                 f"{show_shape(self.target_shape)}: {product} = {known}{rest}"
             )
+        if self.data_format == "channels_first" and len(target) > 1:
+            return xp.moveaxis(xp.reshape(x, (x.shape[0], *target[1:], target[0])), -1, 1)
         return xp.reshape(x, (x.shape[0], *target))

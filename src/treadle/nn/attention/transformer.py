@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from treadle import array as xp
 from treadle.core.dims import Size
@@ -86,40 +87,77 @@ _NORMS: dict[str, Any] = {"layer": LayerNormalization, "rms": RMSNormalization}
 class _Layer(Module):
     """What both transformer layers consist of: sublayers, each with a norm and a dropout of its own."""
 
+    sees_memory: ClassVar[bool]
     attention: MultiHeadAttention
     feed_forward: FeedForward
+    memory_attention: MultiHeadAttention  # where it sees one
 
-    def _set(
+    def __init__(
         self,
-        norms: int,
         num_heads: int,
         intermediate_dim: int,
-        dropout: float,
-        activation: ActivationLike,
-        norm_first: bool,
-        gated: bool,
-        norm: str,
-        epsilon: float,
-        attention_dropout: float | None,
-        activation_dropout: float | None,
-        use_bias: bool,
-        input_size: int | None,
-        dtype: Any,
-        attention: dict[str, Any],
+        dropout: float = 0.0,
+        activation: ActivationLike = "gelu",
+        norm_first: bool = True,
+        *,
+        gated: bool = False,
+        norm: str = "layer",
+        epsilon: float = 1e-5,
+        attention_dropout: float | None = None,
+        activation_dropout: float | None = None,
+        key_dim: int | None = None,
+        key_heads: int | None = None,
+        positions: str | RelativePositionBias | None = None,
+        rotary_base: float = 10000.0,
+        method: str = "auto",
+        use_bias: bool = True,
+        input_size: int | None = None,
+        dtype: Any = "float32",
     ) -> None:
         if norm not in _NORMS:
             raise ArgumentError(f'norm is "layer" or "rms"; got {norm!r}')
         self.norm_first = norm_first
         common: dict[str, Any] = {"use_bias": use_bias, "input_size": input_size, "dtype": dtype}
         inner = dropout if attention_dropout is None else attention_dropout
-        self.attention = MultiHeadAttention(num_heads, dropout=inner, **common, **attention)
+        heads = {**common, "dropout": inner, "key_dim": key_dim, "key_heads": key_heads, "method": method}
+        self.attention = MultiHeadAttention(num_heads, positions=positions, rotary_base=rotary_base, **heads)
         self.feed_forward = FeedForward(
             intermediate_dim, activation, gated, dropout if activation_dropout is None else activation_dropout, **common
         )
+        sublayers = range(3 if self.sees_memory else 2)
         self.norms: list[Module] = [
-            _NORMS[norm](epsilon=epsilon, input_size=input_size, dtype=dtype) for _ in range(norms)
+            _NORMS[norm](epsilon=epsilon, input_size=input_size, dtype=dtype) for _ in sublayers
         ]
-        self.dropouts = [Dropout(dropout) for _ in range(norms)] if dropout else []
+        self.dropouts = [Dropout(dropout) for _ in sublayers] if dropout else []
+        if self.sees_memory:
+            self.memory_attention = MultiHeadAttention(num_heads, **heads)
+
+    def empty_cache(self, batch: Size, max_length: int, dtype: Any = None) -> Cache:
+        """That of the self-attention."""
+        return self.attention.empty_cache(batch, max_length, dtype)
+
+    def _run(
+        self,
+        x: Tensor,
+        lengths: Tensor | None,
+        mask: Tensor | None,
+        cache: Cache | None,
+        *between: Callable[[Tensor], Tensor],
+        **options: Any,
+    ) -> Any:
+        """Self-attention with these options, what stands between, and the network."""
+        check_sequence(type(self).__name__, x.spec)
+        real = sequence_mask(x, mask, lengths, time_axis=1)
+        x = _only(real, x)
+
+        def attend(h: Tensor) -> Any:
+            return self.attention(h, lengths=lengths, mask=mask, cache=cache, **options)
+
+        x, cache = self._add(0, x, attend)
+        for k, sublayer in enumerate((*between, self.feed_forward), 1):
+            x, _ = self._add(k, x, sublayer)
+        x = _only(real, x)
+        return x if cache is None else (x, cache)
 
     def _add(self, k: int, x: Tensor, sublayer: Any) -> tuple[Tensor, Any]:
         """(x with the sublayer's result, what it returns beside it)"""
@@ -161,37 +199,7 @@ class TransformerEncoderLayer(_Layer):
     (2, 5, 8)
     """
 
-    def __init__(
-        self,
-        num_heads: int,
-        intermediate_dim: int,
-        dropout: float = 0.0,
-        activation: ActivationLike = "gelu",
-        norm_first: bool = True,
-        *,
-        gated: bool = False,
-        norm: str = "layer",
-        epsilon: float = 1e-5,
-        attention_dropout: float | None = None,
-        activation_dropout: float | None = None,
-        key_dim: int | None = None,
-        key_heads: int | None = None,
-        positions: str | RelativePositionBias | None = None,
-        rotary_base: float = 10000.0,
-        method: str = "auto",
-        use_bias: bool = True,
-        input_size: int | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        attention = {"key_dim": key_dim, "key_heads": key_heads, "positions": positions, "rotary_base": rotary_base}
-        self._set(
-            2, num_heads, intermediate_dim, dropout, activation, norm_first, gated, norm, epsilon, attention_dropout,
-            activation_dropout, use_bias, input_size, dtype, {**attention, "method": method},
-        )  # fmt: skip
-
-    def empty_cache(self, batch: Size, max_length: int, dtype: Any = None) -> Cache:
-        """That of the attention inside."""
-        return self.attention.empty_cache(batch, max_length, dtype)
+    sees_memory = False
 
     def __call__(
         self,
@@ -203,19 +211,7 @@ class TransformerEncoderLayer(_Layer):
         causal: bool = False,
         cache: Cache | None = None,
     ) -> Any:
-        check_sequence("TransformerEncoderLayer", x.spec)
-        real = sequence_mask(x, mask, lengths, time_axis=1)
-        x = _only(real, x)
-
-        def attend(h: Tensor) -> Any:
-            return self.attention(
-                h, lengths=lengths, mask=mask, attention_mask=attention_mask, causal=causal, cache=cache
-            )
-
-        x, cache = self._add(0, x, attend)
-        x, _ = self._add(1, x, self.feed_forward)
-        x = _only(real, x)
-        return x if cache is None else (x, cache)
+        return self._run(x, lengths, mask, cache, attention_mask=attention_mask, causal=causal)
 
 
 class TransformerDecoderLayer(_Layer):
@@ -237,48 +233,7 @@ class TransformerDecoderLayer(_Layer):
     (2, 5, 8)
     """
 
-    memory_attention: MultiHeadAttention
-
-    def __init__(
-        self,
-        num_heads: int,
-        intermediate_dim: int,
-        dropout: float = 0.0,
-        activation: ActivationLike = "gelu",
-        norm_first: bool = True,
-        *,
-        gated: bool = False,
-        norm: str = "layer",
-        epsilon: float = 1e-5,
-        attention_dropout: float | None = None,
-        activation_dropout: float | None = None,
-        key_dim: int | None = None,
-        key_heads: int | None = None,
-        positions: str | RelativePositionBias | None = None,
-        rotary_base: float = 10000.0,
-        method: str = "auto",
-        use_bias: bool = True,
-        input_size: int | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        attention: dict[str, Any] = {"key_dim": key_dim, "key_heads": key_heads, "method": method}
-        own = {**attention, "positions": positions, "rotary_base": rotary_base}
-        self._set(
-            3, num_heads, intermediate_dim, dropout, activation, norm_first, gated, norm, epsilon, attention_dropout,
-            activation_dropout, use_bias, input_size, dtype, own,
-        )  # fmt: skip
-        self.memory_attention = MultiHeadAttention(
-            num_heads,
-            dropout=self.attention.dropout,
-            use_bias=use_bias,
-            input_size=input_size,
-            dtype=dtype,
-            **attention,
-        )
-
-    def empty_cache(self, batch: Size, max_length: int, dtype: Any = None) -> Cache:
-        """That of the self-attention."""
-        return self.attention.empty_cache(batch, max_length, dtype)
+    sees_memory = True
 
     def remember(self, memory: Tensor, memory_lengths: Tensor | None = None) -> Cache:
         """Keys and values of an encoder's output, to be given instead of it."""
@@ -297,15 +252,6 @@ class TransformerDecoderLayer(_Layer):
         causal: bool = True,
         cache: Cache | None = None,
     ) -> Any:
-        check_sequence("TransformerDecoderLayer", x.spec)
-        real = sequence_mask(x, mask, lengths, time_axis=1)
-        x = _only(real, x)
-
-        def attend(h: Tensor) -> Any:
-            return self.attention(
-                h, lengths=lengths, mask=mask, attention_mask=attention_mask, causal=causal, cache=cache
-            )
-
         def look(h: Tensor) -> Tensor:
             if isinstance(memory, Tensor):
                 y: Tensor = self.memory_attention(h, memory, lengths=memory_lengths, mask=memory_mask)
@@ -315,11 +261,7 @@ class TransformerDecoderLayer(_Layer):
             remembered: Tensor = self.memory_attention(h, memory=memory)
             return remembered
 
-        x, cache = self._add(0, x, attend)
-        x, _ = self._add(1, x, look)
-        x, _ = self._add(2, x, self.feed_forward)
-        x = _only(real, x)
-        return x if cache is None else (x, cache)
+        return self._run(x, lengths, mask, cache, look, attention_mask=attention_mask, causal=causal)
 
 
 def _only(real: Tensor | None, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,9 +15,18 @@ from treadle.nn.conv_transpose import Conv2DTranspose
 from treadle.nn.convolution import Conv2D
 from treadle.nn.dense import Dense
 from treadle.nn.losses import binary_crossentropy
+from treadle.nn.models.blocks import images
 from treadle.nn.module import Module
 from treadle.nn.sequential import Sequential
 from treadle.nn.shaping import Flatten, Reshape
+from treadle.nn.spatial import axis_names
+
+
+class _Image(NamedTuple):
+    height: int
+    width: int
+    channels: int
+    data_format: str
 
 
 def _encoder(filters: Sequence[int], size: int) -> Sequential:
@@ -25,28 +35,31 @@ def _encoder(filters: Sequence[int], size: int) -> Sequential:
     return Sequential([*convs, Flatten(), Dense(size)])
 
 
-def _decoder(image_shape: tuple[int, int, int], filters: Sequence[int]) -> Sequential:
-    height, width, channels = image_shape
-    small = height >> len(filters), width >> len(filters), filters[-1]
-    layers: list[Any] = [Dense(small[0] * small[1] * small[2], "relu"), Reshape(small)]
+def _decoder(image: _Image, filters: Sequence[int]) -> Sequential:
+    """Each transposed convolution doubles the image."""
+    small = image.height >> len(filters), image.width >> len(filters)
+    target = (*small, filters[-1]) if image.data_format == "channels_last" else (filters[-1], *small)
+    layers: list[Any] = [Dense(math.prod(target), "relu"), Reshape(target)]
     layers += [Conv2DTranspose(f, 3, strides=2, padding="same", activation="relu") for f in list(filters)[-2::-1]]
-    return Sequential([*layers, Conv2DTranspose(channels, 3, strides=2, padding="same")])
+    return Sequential([*layers, Conv2DTranspose(image.channels, 3, strides=2, padding="same")])
 
 
-def _checked(image_shape: Sequence[int], filters: Sequence[int], name: str) -> tuple[int, int, int]:
-    shape = tuple(image_shape)
-    if len(shape) != 3 or not filters:
+def _checked(image_shape: Sequence[int], filters: Sequence[int], data_format: str, name: str) -> _Image:
+    if len(image_shape) != 3 or not filters:
+        axes = ", ".join(axis_names(2, data_format)[1:])
         raise ArgumentError(
-            f"{name} takes image_shape=(height, width, channels) and the filters of one convolution or more; got "
-            f"{image_shape!r} and {filters!r}"
+            f"{name} takes image_shape=({axes}) and the filters of one convolution or more; got {image_shape!r} and "
+            f"{filters!r}"
         )
+    a, b, c = image_shape
+    image = _Image(a, b, c, data_format) if data_format == "channels_last" else _Image(b, c, a, data_format)
     step = 1 << len(filters)
-    if shape[0] % step or shape[1] % step:
+    if image.height % step or image.width % step:
         raise ArgumentError(
-            f"{name}: {len(filters)} convolutions halve images of {shape[0]}×{shape[1]}, which are no multiples of "
-            f"2**{len(filters)} = {step}"
+            f"{name}: {len(filters)} convolutions halve images of {image.height}×{image.width}, which are no multiples "
+            f"of 2**{len(filters)} = {step}"
         )
-    return shape[0], shape[1], shape[2]
+    return image
 
 
 class Autoencoder(Module):
@@ -56,19 +69,28 @@ class Autoencoder(Module):
     "binary_crossentropy", or any numbers with "mse"; `encode` → `[batch, latent]`.
 
     Args:
-        image_shape: (height, width, channels), the sizes multiples of `2**len(filters)`.
+        image_shape: (height, width, channels), sizes multiples of `2**len(filters)`.
         latent: how many numbers stand for an image.
         filters: of the convolutions, each of which halves the image.
+        data_format: "channels_last" or "channels_first", `[batch, channels, height, width]` and so image_shape, with
+            the same parameters. None is that of `nn.Conv2D`, which `nn.defaults` may change.
 
     >>> model = td.nn.models.Autoencoder((8, 8, 1), latent=2, filters=(4, 8))
     >>> model(td.zeros((3, 8, 8, 1))).shape, model.encode(td.zeros((3, 8, 8, 1))).shape
     ((3, 8, 8, 1), (3, 2))
     """
 
-    def __init__(self, image_shape: Sequence[int], latent: int = 16, filters: Sequence[int] = (32, 64)) -> None:
-        shape = _checked(image_shape, filters, "Autoencoder")
-        self.encoder = _encoder(filters, latent)
-        self.decoder = _decoder(shape, filters)
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent: int = 16,
+        filters: Sequence[int] = (32, 64),
+        data_format: str | None = None,
+    ) -> None:
+        with images(data_format) as form:
+            image = _checked(image_shape, filters, form, "Autoencoder")
+            self.encoder = _encoder(filters, latent)
+            self.decoder = _decoder(image, filters)
 
     def encode(self, x: Tensor) -> Tensor:
         """`[batch, latent]`."""
@@ -100,7 +122,7 @@ class VAE(Module):
     `[batch, latent]`.
 
     Args:
-        image_shape, latent, filters: as for `nn.models.Autoencoder`.
+        image_shape, latent, filters, data_format: as for `nn.models.Autoencoder`.
         seed: of the samples' random stream; None takes one from `td.random.default_stream()`.
 
     Source: Kingma, Welling, Auto-encoding variational Bayes (ICLR 2014).
@@ -117,10 +139,12 @@ class VAE(Module):
         latent: int = 16,
         filters: Sequence[int] = (32, 64),
         seed: int | None = None,
+        data_format: str | None = None,
     ) -> None:
-        shape = _checked(image_shape, filters, "VAE")
-        self.encoder = _encoder(filters, 2 * latent)
-        self.decoder = _decoder(shape, filters)
+        with images(data_format) as form:
+            image = _checked(image_shape, filters, form, "VAE")
+            self.encoder = _encoder(filters, 2 * latent)
+            self.decoder = _decoder(image, filters)
         self.stream = random.Stream(random.default_stream().next_seed() if seed is None else seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

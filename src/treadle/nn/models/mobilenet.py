@@ -7,7 +7,7 @@ from treadle.core.tensor import Tensor
 from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
 from treadle.nn.global_pooling import GlobalAveragePooling2D
-from treadle.nn.models.blocks import ConvNorm
+from treadle.nn.models.blocks import ConvNorm, images
 from treadle.nn.module import Module
 
 # Expansion, channels, blocks, stride of the first: table 2 of the paper.
@@ -51,6 +51,8 @@ class MobileNetV2(Module):
         classes: of the logits, or None for the features.
         width: factor of all numbers of channels, which are then rounded to multiples of 8.
         dropout: rate before the logits.
+        data_format: "channels_last" or "channels_first", `[batch, channels, height, width]`, with the same parameters.
+            None is that of `nn.Conv2D`, which `nn.defaults` may change.
 
     Source: Sandler et al., MobileNetV2: Inverted residuals and linear bottlenecks (CVPR 2018).
 
@@ -74,22 +76,25 @@ class MobileNetV2(Module):
         (r"^classifier\.1\.", "head."),
     )
 
-    def __init__(self, classes: int | None = 1000, width: float = 1.0, dropout: float = 0.2) -> None:
+    def __init__(
+        self, classes: int | None = 1000, width: float = 1.0, dropout: float = 0.2, data_format: str | None = None
+    ) -> None:
         if not width > 0:
             raise ArgumentError(f"width is a factor of all channels, above 0; got {width!r}")
         channels = _rounded(32 * width)
-        self.stem = ConvNorm(channels, 3, 2, activation="relu6")
-        self.blocks: list[InvertedResidual] = []
-        for expansion, base, count, stride in _STAGES:
-            filters = _rounded(base * width)
-            for i in range(count):
-                first = i == 0
-                expanded = None if expansion == 1 else expansion * channels
-                residual = channels == filters and (not first or stride == 1)
-                self.blocks.append(InvertedResidual(filters, expanded, stride if first else 1, residual))
-                channels = filters
-        self.last = ConvNorm(_rounded(1280 * max(width, 1.0)), 1, activation="relu6")
-        self.mean = GlobalAveragePooling2D()
+        with images(data_format):
+            self.stem = ConvNorm(channels, 3, 2, activation="relu6")
+            self.blocks: list[InvertedResidual] = []
+            for expansion, base, count, stride in _STAGES:
+                filters = _rounded(base * width)
+                for i in range(count):
+                    first = i == 0
+                    expanded = None if expansion == 1 else expansion * channels
+                    residual = channels == filters and (not first or stride == 1)
+                    self.blocks.append(InvertedResidual(filters, expanded, stride if first else 1, residual))
+                    channels = filters
+            self.last = ConvNorm(_rounded(1280 * max(width, 1.0)), 1, activation="relu6")
+            self.mean = GlobalAveragePooling2D()
         self.dropout = Dropout(dropout)
         self.head = None if classes is None else Dense(classes)
 

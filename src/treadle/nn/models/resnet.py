@@ -10,7 +10,7 @@ from treadle.core.errors import ArgumentError
 from treadle.core.tensor import Tensor
 from treadle.nn.dense import Dense
 from treadle.nn.global_pooling import GlobalAveragePooling2D
-from treadle.nn.models.blocks import ConvNorm
+from treadle.nn.models.blocks import ConvNorm, images
 from treadle.nn.module import Module
 from treadle.nn.pooling import MaxPooling2D
 
@@ -62,6 +62,8 @@ class ResNet(Module):
         width: channels of the first stage.
         small: for small images (CIFAR, digits): begins with a 3×3 convolution, instead of a 7×7 one with strides of 2
             and a pooling; the features are then `[batch, height / 8, …]` with four stages.
+        data_format: "channels_last" or "channels_first", `[batch, channels, height, width]`, with the same parameters.
+            None is that of `nn.Conv2D`, which `nn.defaults` may change.
 
     Sources: He et al., Deep residual learning for image recognition (CVPR 2016). The strides of a bottleneck are in its
     3×3 convolution, as in torchvision ("ResNet v1.5").
@@ -90,19 +92,21 @@ class ResNet(Module):
         bottleneck: bool = False,
         width: int = 64,
         small: bool = False,
+        data_format: str | None = None,
     ) -> None:
         if not depths or any(not isinstance(n, int) or n < 1 for n in depths):
             raise ArgumentError(f"depths is the number of blocks in each stage, such as [2, 2, 2, 2]; got {depths!r}")
         block: Any = Bottleneck if bottleneck else BasicBlock
-        self.stem = ConvNorm(width, 3) if small else ConvNorm(width, 7, stride=2)
-        self.pool = None if small else MaxPooling2D(3, strides=2, padding=1)
-        self.stages: list[list[Module]] = []
-        for stage, depth in enumerate(depths):
-            stride = 1 if stage == 0 else 2
-            project = stage > 0 or block.expansion > 1
-            first = block(width << stage, stride, project)
-            self.stages.append([first, *(block(width << stage, 1, False) for _ in range(depth - 1))])
-        self.mean = GlobalAveragePooling2D()
+        with images(data_format):
+            self.stem = ConvNorm(width, 3) if small else ConvNorm(width, 7, stride=2)
+            self.pool = None if small else MaxPooling2D(3, strides=2, padding=1)
+            self.stages: list[list[Module]] = []
+            for stage, depth in enumerate(depths):
+                stride = 1 if stage == 0 else 2
+                project = stage > 0 or block.expansion > 1
+                first = block(width << stage, stride, project)
+                self.stages.append([first, *(block(width << stage, 1, False) for _ in range(depth - 1))])
+            self.mean = GlobalAveragePooling2D()
         self.head = None if classes is None else Dense(classes)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -60,7 +60,10 @@ class TextCNN(Module):
         self.embedding = embedding or Embedding(vocabulary_size, width, dtype=dtype)
         size = self.embedding.output_dim
         self.windows = tuple(windows)
-        self.convolutions = [Conv1D(filters, n, activation="relu", input_size=size, dtype=dtype) for n in self.windows]
+        self.convolutions = [
+            Conv1D(filters, n, data_format="channels_last", activation="relu", input_size=size, dtype=dtype)
+            for n in self.windows
+        ]
         self.dropout = Dropout(dropout)
         self.output = Dense(classes, input_size=filters * len(self.windows), dtype=dtype)
 

@@ -13,9 +13,10 @@ from treadle.nn.attention import TransformerEncoderLayer
 from treadle.nn.convolution import Conv2D
 from treadle.nn.dense import Dense
 from treadle.nn.dropout import Dropout
+from treadle.nn.models.blocks import images
 from treadle.nn.module import Module
 from treadle.nn.normalization import LayerNormalization
-from treadle.nn.spatial import per_axis
+from treadle.nn.spatial import per_axis, split_shape
 
 
 class VisionTransformer(Module):
@@ -31,6 +32,8 @@ class VisionTransformer(Module):
         depth, heads: number of blocks, and of heads in each.
         hidden: units in each block's network; None is `4 * width`.
         dropout: rate behind attention and in that network.
+        data_format: "channels_last" or "channels_first", `[batch, channels, height, width]`, with the same parameters.
+            None is that of `nn.Conv2D`, which `nn.defaults` may change.
 
     Raises:
         ArgumentError: patches do not divide images, or heads the width.
@@ -69,6 +72,7 @@ class VisionTransformer(Module):
         heads: int = 3,
         hidden: int | None = None,
         dropout: float = 0.0,
+        data_format: str | None = None,
     ) -> None:
         self.image_size = per_axis("image_size", image_size, 2)
         patch = per_axis("patch_size", patch_size, 2)
@@ -79,7 +83,8 @@ class VisionTransformer(Module):
                 f"width={width} does not divide into heads={heads}: {width} % {heads} = {width % heads}"
             )
         count = (self.image_size[0] // patch[0]) * (self.image_size[1] // patch[1])
-        self.patches = Conv2D(width, patch, strides=patch, kernel_initializer="lecun_normal")
+        with images(data_format) as self.data_format:
+            self.patches = Conv2D(width, patch, strides=patch, kernel_initializer="lecun_normal")
         self.class_token = initializers.parameter(initializers.zeros, (1, 1, width), float32)
         positions = initializers.RandomNormal(stddev=0.02)
         self.positions = initializers.parameter(positions, (1, count + 1, width), float32)
@@ -92,13 +97,10 @@ class VisionTransformer(Module):
         self.head = Dense(classes)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1:3] != self.image_size:
-            high, wide = self.image_size
-            raise ShapeError(
-                f"VisionTransformer was made for [batch, {high}, {wide}, channels], and x is {show_shape(x.shape)}. "
-                f"td.nn.resize(x, {self.image_size}) makes images of that size"
-            )
+        self._check(x)
         tokens = self.patches(x)
+        if self.data_format == "channels_first":
+            tokens = xp.moveaxis(tokens, 1, -1)
         batch, _, _, width = tokens.shape
         tokens = xp.reshape(tokens, (batch, -1, width))
         first = xp.broadcast_to(self.class_token, (batch, 1, width)).astype(tokens.dtype)
@@ -106,3 +108,15 @@ class VisionTransformer(Module):
         for block in self.blocks:
             y = block(y)
         return self.head(self.norm(y)[:, 0])
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim == 4 and split_shape(x.shape, self.data_format)[1] == self.image_size:
+            return
+        last = self.data_format == "channels_last"
+        high, wide = self.image_size
+        made = f"[batch, {high}, {wide}, channels]" if last else f"[batch, channels, {high}, {wide}]"
+        more = "" if last else f', data_format="{self.data_format}"'
+        raise ShapeError(
+            f"VisionTransformer was made for {made}, and x is {show_shape(x.shape)}. "
+            f"td.nn.resize(x, {self.image_size}{more}) makes images of that size"
+        )

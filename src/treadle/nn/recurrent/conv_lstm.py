@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from treadle import array as xp
 from treadle.array.convert import operands
 from treadle.core.dtypes import DType, as_dtype
@@ -20,6 +18,7 @@ from treadle.nn.initializers import InitializerLike
 from treadle.nn.recurrent.cells import Cell, dropped
 from treadle.nn.recurrent.layer import Recurrent
 from treadle.nn.recurrent.layers import divided
+from treadle.nn.recurrent.lstm import remembering
 from treadle.nn.spatial import (
     PaddingLike,
     axis_names,
@@ -119,9 +118,7 @@ class ConvLSTMCell(Cell):
         self.recurrent_kernel = initializers.parameter(self.recurrent_initializer, shapes[1], self.dtype)
         self.bias = initializers.parameter(self.bias_initializer, (4 * f,), self.dtype) if self.use_bias else None
         if self.bias is not None and self.unit_forget_bias:
-            one = np.zeros(4 * f, self.dtype.numpy)
-            one[f : 2 * f] = 1
-            self.bias = Parameter(self.bias + xp.asarray(one))
+            self.bias = remembering(self.bias)
 
     def start(self, x: Any, dtype: DType) -> Any:
         batch, _, channels = split_shape(x.shape, self.data_format)

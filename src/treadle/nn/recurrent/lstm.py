@@ -79,9 +79,7 @@ class LSTMCell(GateCell):
         super().build(*inputs)
         u = self.units
         if self.bias is not None and self.unit_forget_bias:
-            one = np.zeros(4 * u, self.dtype.numpy)
-            one[u : 2 * u] = 1
-            self.bias = Parameter(self.bias + xp.asarray(one))
+            self.bias = remembering(self.bias)
         self.peepholes = initializers.parameter(self.bias_initializer, (3, u), self.dtype) if self.peephole else None
         for norm, size in zip(self.norms, (4 * u, 4 * u, u), strict=False):
             norm.init((1, size))
@@ -113,3 +111,9 @@ class LSTMCell(GateCell):
             o = o + self.peepholes[2] * c
         h = gate(o) * self.activation(self.norms[2](c) if self.norms else c)
         return (h, c), h
+
+
+def remembering(bias: Parameter) -> Parameter:
+    """The bias of the four gates, with 1 added to that of the forget gate."""
+    gate = np.arange(4).repeat(bias.shape[0] // 4)
+    return Parameter(bias + xp.asarray(gate == 1).astype(bias.dtype))

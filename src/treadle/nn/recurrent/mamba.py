@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from treadle import array as xp
+from treadle.core.dims import Size
 from treadle.core.dtypes import as_dtype
 from treadle.core.errors import ShapeError
 from treadle.core.spec import Spec, show_shape
@@ -38,6 +39,8 @@ class MambaBlock(Module):
 
     Call: `layer(x, mask=None, lengths=None)`: `lengths` `[batch]` or a bool `mask` `[batch, time]` say what is real.
     The rest counts as 0 for the convolution, leaves the state as it is, and gives 0.
+
+    For generation `step` takes one place after the other, with a state that does not grow.
 
     Raises (at a call):
         ShapeError: x is not `[batch, time, in]`.
@@ -94,6 +97,38 @@ class MambaBlock(Module):
         h, gate = xp.split(self.project(only(x)), 2, axis=-1)
         h = self.scan(activations.silu(self.convolution(only(h))), mask=real)
         return only(self.output(h * activations.silu(gate)))
+
+    def initial_state(self, batch: Size, dtype: Any = None) -> tuple[Tensor, Tensor]:
+        """What `step` begins with: zeros of this dtype, the parameters' if None.
+
+        Returns: what the convolution still sees `[batch, kernel_size - 1, expand * in]`, and the scan's state
+        `[batch, expand * in, order]`.
+        """
+        kind = self.dtype if dtype is None else as_dtype(dtype)
+        state: Tensor = self.scan.cell.initial_state(batch, kind)
+        return xp.zeros((batch, self.kernel_size - 1, state.shape[1]), dtype=kind), state
+
+    def step(self, state: tuple[Tensor, Tensor], x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """One place: the state and x `[batch, in]` → the state behind it and y `[batch, in]`.
+
+        The y of all places are those of a call with all at once. `td.scan(layer.step, layer.initial_state(batch), x)`
+        with x `[time, batch, in]` reads a prompt and gives the state behind it.
+
+        Raises:
+            ShapeError: x is not `[batch, in]`.
+
+        >>> layer = td.nn.MambaBlock(order=4, input_size=3)
+        >>> state, y = layer.step(layer.initial_state(2), td.ones((2, 3)))
+        >>> y.shape
+        (2, 3)
+        """
+        if x.ndim != 2:
+            raise ShapeError(f"a step of MambaBlock takes [batch, features], and got {show_shape(x.shape)}")
+        seen, inner = state
+        h, gate = xp.split(self.project(x), 2, axis=-1)
+        window = xp.concat([seen, xp.expand_dims(h, axis=1)], axis=1)
+        inner, y = self.scan.cell(inner, activations.silu(self.convolution(window)[:, -1]))
+        return (window[:, 1:], inner), self.output(y * activations.silu(gate))
 
     def _check(self, x: Spec) -> None:
         if x.ndim != 3:
