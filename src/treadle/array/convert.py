@@ -138,7 +138,10 @@ def _numpy_dtype(array: np.ndarray[Any, Any], name: str) -> DType:
         known = ", ".join(d.name for d in dtypes.ALL)
         words = f"{name}: NumPy's dtype {array.dtype} has no counterpart here; treadle has {known}"
         if array.dtype.kind in "US" or (array.size and isinstance(array.flat[0], str | bytes)):
-            words += ". Texts become numbers before the model: ds.map(vocabulary), of td.data.Vocabulary().adapt(ds)"
+            words += (
+                ". Texts become numbers before the graph: by the first layer of a td.nn.Sequential, such as "
+                "td.data.TextVectorization().adapt(ds), by the prepare() of a module of your own, or in ds.map(layer)"
+            )
         raise DTypeError(words) from None
 
 

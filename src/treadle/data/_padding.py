@@ -50,6 +50,16 @@ def pad_column(column: Array, pad: Any, to: int | None, multiple: int | None, na
     return Padded(values, lengths, mask)
 
 
+FEWEST_STEPS = 8
+
+
+def in_steps(column: Array, pad: Any, most: int | None, name: str) -> Padded:
+    """Pad sequences to 8, 16, 32, … steps, or to `most`, so that what is compiled meets few different shapes."""
+    longest = max(map(len, column), default=0)
+    to = max(FEWEST_STEPS, 1 << max(longest - 1, 0).bit_length())
+    return pad_column(column, pad, to if most is None else min(to, most), None, name)
+
+
 class Padding:
     """How to pad a batch: which leaves, with what, how far."""
 

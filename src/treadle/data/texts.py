@@ -12,17 +12,20 @@ import numpy as np
 from treadle import array as xp
 from treadle.core.errors import ArgumentError, BuildError
 from treadle.core.owned import State
+from treadle.core.padded import Padded
 from treadle.core.spec import Spec
 from treadle.core.tensor import Tensor
 from treadle.data._adapting import chunks_of
-from treadle.data._columns import Array
+from treadle.data._columns import Array, as_column
+from treadle.data._padding import in_steps
 from treadle.nn.module import Module
+from treadle.nn.text_layer import TextLayer
 
 PAD, UNKNOWN = 0, 1
 _NO_LIST = "Vocabulary has no list yet: call adapt(ds) before, pass tokens, or load its weights"
 
 
-class Vocabulary(Module):
+class Vocabulary(TextLayer):
     """Texts as numbers, by a list of those in the data: 0 for "" (padding), 1 for unknown ones, the rest by frequency.
 
     A call takes a text, or lists and NumPy arrays of texts, and gives NumPy's int32 of the same shape; so it is a
@@ -89,6 +92,7 @@ class Vocabulary(Module):
     def _lookup(self) -> tuple[tuple[str, ...], dict[str, int]]:
         """The list, and its places; found anew when `td.load` has put another text there."""
         text = self.__dict__.get("text")
+        self._check_concrete(text)
         if not isinstance(text, Tensor) or not text.is_concrete:
             raise BuildError(_NO_LIST)
         if self._known is None or self._known.text is not text:
@@ -106,8 +110,15 @@ class Vocabulary(Module):
         return len(self.tokens) + 2
 
     def __call__(self, texts: Any) -> Array:
+        self._check_texts(texts)
         places = self._lookup()[1]
         return _over(texts, lambda t: places.get(t, UNKNOWN), np.int32)
+
+    def batch(self, texts: Any) -> Array | Padded:
+        """The numbers of texts `[batch, …]`, of the same shape; of lists of different lengths, a `Padded`."""
+        column = as_column(texts)
+        numbers = self(column)
+        return in_steps(numbers, PAD, None, "Vocabulary") if numbers.dtype == object else numbers
 
     def decode(self, numbers: Any) -> Array:
         """The texts of numbers, as NumPy's objects: "" for padding, "?" for unknown ones.

@@ -9,15 +9,15 @@ from typing import Any, TypeAlias, Union
 import numpy as np
 
 from treadle import array as xp
-from treadle.core.errors import ArgumentError, BuildError, MissingExtraError
+from treadle.core.errors import ArgumentError, BuildError, MissingExtraError, ShapeError
 from treadle.core.owned import State
-from treadle.core.spec import Spec
+from treadle.core.spec import Spec, show_shape
 from treadle.core.tensor import Tensor
 from treadle.data._adapting import chunks_of
 from treadle.data._columns import Array
-from treadle.data._padding import Padded, pad_column
+from treadle.data._padding import Padded, in_steps, pad_column
 from treadle.data.texts import PAD, Vocabulary, texts_of
-from treadle.nn.module import Module
+from treadle.nn.text_layer import TextLayer
 
 Splitter: TypeAlias = Callable[[str], Sequence[str]]
 SplitLike: TypeAlias = Union[str, Splitter]
@@ -36,7 +36,7 @@ _SPLITS: dict[str, tuple[Splitter, str]] = {
 }
 
 
-class TextVectorization(Module):
+class TextVectorization(TextLayer):
     """A text as the numbers of its words or characters: 0 is padding, 1 an unknown one, the rest by frequency.
 
     A call takes a text and gives NumPy's int32 `[tokens]`, for `ds.map(layer)` and `padded_batch`; or a list of texts,
@@ -100,7 +100,12 @@ class TextVectorization(Module):
         """How many numbers there are, for `Embedding(len(layer), …)`."""
         return len(self.vocabulary)
 
+    def batch(self, texts: Any) -> Padded:
+        """The numbers of a list of texts, padded to 8, 16, 32, … steps, or to `max_tokens`: what models work with."""
+        return _batch(self, texts)
+
     def __call__(self, texts: Any) -> Any:
+        self._check_texts(texts)
         if isinstance(texts, str):
             return self.vocabulary(np.array(self.tokens(texts), object))
         return _padded([self(text) for text in texts_of(texts)], "TextVectorization")
@@ -111,7 +116,7 @@ class TextVectorization(Module):
         return joint.join(t for t in self.vocabulary.decode(numbers).ravel().tolist() if t)
 
 
-class BytePairs(Module):
+class BytePairs(TextLayer):
     """A text as the numbers of byte pairs: frequent words are one, others several; no text is unknown.
 
     `pip install "treadle[text]"`, which brings the package tokenizers. A call takes and gives what
@@ -181,6 +186,7 @@ class BytePairs(Module):
     def _tokenizer(self) -> Any:
         """Made anew when `td.load` has put another text there."""
         text = self.__dict__.get("text")
+        self._check_concrete(text)
         if not isinstance(text, Tensor) or not text.is_concrete or not text.numpy().any():
             raise BuildError("BytePairs has no tokenizer yet: call adapt(ds) before, pass json=, or load its weights")
         if self._known is None or self._known.text is not text:
@@ -194,7 +200,12 @@ class BytePairs(Module):
         """How many numbers there are, for `Embedding(len(layer), …)`."""
         return int(self._tokenizer().get_vocab_size())
 
+    def batch(self, texts: Any) -> Padded:
+        """The numbers of a list of texts, padded to 8, 16, 32, … steps, or to `max_tokens`: what models work with."""
+        return _batch(self, texts)
+
     def __call__(self, texts: Any) -> Any:
+        self._check_texts(texts)
         made = self._tokenizer()
         if isinstance(texts, str):
             return np.array(made.encode(texts, add_special_tokens=False).ids[: self.max_tokens], np.int32)
@@ -213,6 +224,16 @@ class _Known:
     def __init__(self, text: Tensor) -> None:
         self.text = text
         self.tokenizer = _tokenizers().Tokenizer.from_str(text.numpy().tobytes().decode())
+
+
+def _batch(layer: TextVectorization | BytePairs, texts: Any) -> Padded:
+    name = type(layer).__name__
+    if np.ndim(texts) != 1:
+        raise ShapeError(f"{name} takes texts [batch], one for each example, and got {show_shape(np.shape(texts))}")
+    values, lengths, _ = layer(texts)
+    rows = np.empty(len(lengths), object)
+    rows[:] = [row[:n] for row, n in zip(values, lengths, strict=True)]
+    return in_steps(rows, PAD, layer.max_tokens, name)
 
 
 def _padded(rows: list[Array], name: str) -> Padded:

@@ -19,6 +19,7 @@ from treadle.core.source import place_text
 from treadle.core.spec import Spec
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
+from treadle.core.texts import prepared
 from treadle.core.tracing import untraced
 from treadle.nn import calls
 from treadle.nn.construction import ModuleMeta
@@ -64,6 +65,26 @@ class Module(Stateful, metaclass=ModuleMeta):
         other = next((n for n in ("forward", "call", "apply") if callable(getattr(type(self), n, None))), None)
         fix = f"rename {other} to __call__" if other else "write def __call__(self, x)"
         raise ArgumentError(f"{type(self).__name__} cannot be called: {fix}").at(place_text())
+
+    def prepare(self, *inputs: Any) -> Any:
+        """What takes the place of inputs that hold texts: calls the layers that make numbers of them. For subclasses.
+
+        It runs in Python, with numbers, in front of the graph: before a call with texts, before a module that
+        `td.compile` holds is traced, and for each batch of texts in `td.fit`, `td.evaluate` and `td.predict`.
+        `__call__` then gets what it returned (a tuple is spread over the arguments). `nn.Sequential` has its own.
+
+        >>> class Model(td.nn.Module):
+        ...     def __init__(self):
+        ...         self.words = td.data.TextVectorization(tokens=["to", "be"])
+        ...         self.embedding = td.nn.Embedding(len(self.words), 4, mask_zero=True)
+        ...     def prepare(self, texts):
+        ...         return self.words.batch(texts).values
+        ...     def __call__(self, tokens):
+        ...         return self.embedding(tokens).sum(axis=1)
+        >>> td.compile(Model())(["to be", "be"]).shape
+        (2, 4)
+        """
+        return inputs
 
     @property
     def is_built(self) -> bool:
@@ -217,6 +238,7 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def __call__(self: Module, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:  # noqa: N807
+        args = prepared(self, args)
         args = tuple(xp.asarray(a) if isinstance(a, np.ndarray) and a.dtype.kind not in "OSU" else a for a in args)
         return calls.run(self, inside, args, kwargs, training)
 

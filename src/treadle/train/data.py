@@ -21,6 +21,7 @@ from treadle.core.registry import array_namespace
 from treadle.core.spec import show_shape
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
+from treadle.core.texts import is_texts
 from treadle.data.segments import Segment
 from treadle.train._words import count
 
@@ -32,6 +33,7 @@ class Source(ABC):
     """Batches, epoch by epoch."""
 
     rows: int | None = None
+    in_memory = False  # whether its batches can be had again at no cost
 
     @abstractmethod
     def batches(self, epoch: int, skip: int) -> Iterator[Any]:
@@ -55,6 +57,8 @@ class Source(ABC):
 
 class Arrays(Source):
     """Rows of arrays of equal length, in a new order each epoch."""
+
+    in_memory = True
 
     def __init__(self, data: Any, batch_size: int, shuffle: bool, seed: int, rows: Array | None = None) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -155,7 +159,7 @@ class Batches(Source):
 
 
 def as_source(data: Any, *, batch_size: int, shuffle: bool, seed: int, what: str = "data") -> Source:
-    """A source of batches. A tuple, dict or single array holds arrays; anything else that iterates gives batches.
+    """A source of batches. A tuple, dict, array or list of texts holds arrays; all else that iterates gives batches.
 
     Raises:
         ArgumentError: it is none of these.
@@ -163,7 +167,8 @@ def as_source(data: Any, *, batch_size: int, shuffle: bool, seed: int, what: str
     """
     if isinstance(data, Source):
         return data
-    if isinstance(data, Tensor | np.ndarray | tuple | dict) or hasattr(data, "__array__"):
+    is_array = isinstance(data, Tensor | np.ndarray | tuple | dict) or hasattr(data, "__array__")
+    if is_array or (isinstance(data, list) and data and isinstance(data[0], str)):
         return Arrays(data, batch_size, shuffle, seed)
     if isinstance(data, Stateful) or not (callable(data) or isinstance(data, Iterable)) or isinstance(data, str):
         raise ArgumentError(
@@ -251,7 +256,7 @@ def _common_length(names: list[str], leaves: list[Array]) -> int:
     if not leaves:
         raise ArgumentError("the data holds no arrays")
     for name, leaf in zip(names, leaves, strict=True):
-        if leaf.ndim == 0 or leaf.dtype == object:
+        if leaf.ndim == 0 or (leaf.dtype == object and not is_texts(leaf)):
             raise ShapeError(f"{name} has no rows: an array with examples on its first axis is needed, not {leaf!r}")
     if len({len(leaf) for leaf in leaves}) > 1:
         listed = ", ".join(f"{n} {show_shape(x.shape)}" for n, x in zip(names, leaves, strict=True))

@@ -20,6 +20,7 @@ from treadle.train.metrics import Mean, Metric, as_metrics
 from treadle.train.metrics.base import both
 from treadle.train.segments import begin, segmented
 from treadle.train.steps import Compile, as_loss, check_compile, evaluation_step, own_step
+from treadle.train.texts import prepared_by
 
 
 def evaluate(
@@ -60,7 +61,8 @@ def evaluate(
     measures = as_metrics(metrics)
     if loss is None and not measures and step is None:
         raise ArgumentError('td.evaluate needs a loss= ("mse") or metrics= (["accuracy"])')
-    source = segmented(as_source(data, batch_size=batch_size, shuffle=False, seed=0), tbptt, model)
+    source = as_source(data, batch_size=batch_size, shuffle=False, seed=0)
+    source = segmented(prepared_by(model, source) if step is None else source, tbptt, model)
     if step is None:
         check_compile(compile, ("x", "y", "weights"))
     else:
@@ -145,8 +147,8 @@ def predict(
     """The model's prediction for every row of x, computed in batches, with `training=False`.
 
     Args:
-        x: an array `[n, …]`, a tuple of arrays (the model's arguments) or a dict of them (its one argument); or an
-            iterable of batches of these.
+        x: an array `[n, …]`, a list of texts, a tuple of arrays (the model's arguments) or a dict of them (its one
+            argument); or an iterable of batches of these.
         batch_size: rows at a time, when x is arrays.
         compile: as for `fit`.
 
@@ -162,7 +164,7 @@ def predict(
     refuse_unknown("td.predict", unknown, inspect.signature(predict).parameters)
     require_model(model, "td.predict")
     check_compile(compile, ("x",))
-    source = as_source(x, batch_size=batch_size, shuffle=False, seed=0, what="x")
+    source = prepared_by(model, as_source(x, batch_size=batch_size, shuffle=False, seed=0, what="x"), bare=True)
     run, parts, structure, floating = own_step(model, _forward, compile), [], None, None
     for batch in source.batches(0, 0):
         if floating is None:

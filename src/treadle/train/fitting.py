@@ -32,6 +32,7 @@ from treadle.train.steps import (
     training_objective,
     training_step,
 )
+from treadle.train.texts import prepared_by
 
 NAN = ("stop", "skip", "ignore")
 
@@ -72,7 +73,8 @@ def fit(
         model: a `td.nn.Module`. It is called `model(x, training=True)`; `model(*x, …)` if x is a tuple.
         data: `(x, y)` or `(x, y, weights)`: arrays or tensors, or trees of them, examples on axis 0; or a dict with
             these keys. Or an iterable of such batches (a list, a loader), read anew each epoch; or a function
-            epoch → iterable. NumPy's float64 becomes float32 (unless all parameters are float64).
+            epoch → iterable. NumPy's float64 becomes float32 (unless all parameters are float64). x may be texts, for
+            models that take them (`td.nn.Sequential`).
         loss: a name in `td.losses`, or a function (prediction, target[, weights=]) → scalar. For anything else, `step`.
         optimizer: such as `td.optim.Adam(1e-3)`; or its name.
         epochs: how many in all, those before a resume included.
@@ -157,6 +159,9 @@ def fit(
             "Pass something that can be iterated over again, or a function epoch → iterable"
         )
     source, validation = _validation(source, validation_data, validation_split, batch_size)
+    if step is None:
+        source = prepared_by(model, source)
+        validation = None if validation is None else prepared_by(model, validation)
     source = segmented(source, tbptt, model)
     validation = None if validation is None else segmented(validation, tbptt, model)
     progress = make_progress(verbose)

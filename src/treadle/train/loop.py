@@ -20,7 +20,7 @@ from treadle.train._building import build_from
 from treadle.train.callbacks import Callback, Context
 from treadle.train.checked import NO_RESULTS
 from treadle.train.checkpoints import Checkpoint, Saved
-from treadle.train.data import Arrays, Source, as_tensors, batch_rows, float_of, unpack
+from treadle.train.data import Source, as_tensors, batch_rows, float_of, unpack
 from treadle.train.evaluation import loss_weight, measure, measure_with_step, scalars
 from treadle.train.history import History
 from treadle.train.interrupt import Interrupt, watched
@@ -113,7 +113,7 @@ class Run:
             s.epochs,
             batches=self.source.count(),
             tell=self.progress.tell,
-            example=next(self.validation.batches(0, 0)) if isinstance(self.validation, Arrays) else first,
+            example=next(self.validation.batches(0, 0)) if self.validation and self.validation.in_memory else first,
             loss_function=self.loss,
             objective=self.objective,
             step_function=self.step,

@@ -19,6 +19,7 @@ from treadle.core.errors import ArgumentError
 from treadle.core.registry import ambient, array_namespace
 from treadle.core.stateful import Stateful, Variables
 from treadle.core.tensor import Tensor
+from treadle.core.texts import prepared
 
 
 def function_name(function: Any) -> str:
@@ -187,7 +188,7 @@ def run_eagerly(
     Args:
         accepts: of the results and variables; if it does not, what was assigned is undone, and `REFUSED` returned.
     """
-    call = Call(function, args, kwargs)
+    call = Call(function, prepared(function, tuple(args)), kwargs)
     new_args, new_kwargs = trees.unflatten(call.structure, call.all_leaves)
     before = call.variables.read()
     try:
@@ -203,6 +204,7 @@ def run_eagerly(
 
 def with_rebuild(attempt: Callable[[Call], Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run `attempt` on the call, again when layers were built by it."""
+    args = prepared(function, tuple(args))
     for _ in range(3):
         try:
             return attempt(Call(function, args, kwargs))

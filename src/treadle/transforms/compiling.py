@@ -21,6 +21,7 @@ from treadle.core.source import caller
 from treadle.core.spec import Spec
 from treadle.core.stateful import Stateful
 from treadle.core.tensor import Tensor
+from treadle.core.texts import prepared
 from treadle.core.tracing import Trace, is_staging, replay
 from treadle.ops.control.call import call as call_primitive
 from treadle.transforms.arguments import REFUSED, Call, Result, function_name, is_array, run_eagerly, with_rebuild
@@ -155,6 +156,7 @@ class Compiled:
             out = known(args, kwargs)
             if out is not MISS:
                 return out
+        args = prepared(self.function, args)
 
         def attempt(call: Call) -> Any:
             with self._lock:
