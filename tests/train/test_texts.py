@@ -273,3 +273,12 @@ def test_byte_pairs_at_the_front() -> None:
     at_once = td.fit(model, (texts, y), loss="mse", optimizer=td.optim.SGD(0.0), compile=False, verbose=False).steps
     np.testing.assert_allclose(compiled, at_once, rtol=1e-4)
     np.testing.assert_allclose(np.asarray(td.predict(model, texts)), np.asarray(model(texts)), rtol=1e-4, atol=1e-6)
+
+
+def test_doctor_takes_texts() -> None:
+    layer = td.data.TextVectorization("characters", max_tokens=60).adapt(TEXTS)
+    model = model_of(layer, size=len(layer))
+    by_texts = td.doctor(model, (TEXTS[:16], LABELS[:16]), loss=LOSS, optimizer="adam")
+    by_numbers = td.doctor(model, (layer.batch(TEXTS[:16]), LABELS[:16]), loss=LOSS, optimizer="adam")
+    assert str(by_texts) == str(by_numbers)
+    assert "layers.0" not in str(by_texts)
