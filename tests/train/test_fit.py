@@ -16,6 +16,7 @@ import pytest
 import treadle as td
 from tests.train import problem
 from treadle.core.errors import ArgumentError, DTypeError, NonFiniteError, SaveError, ShapeError, TraceError
+from treadle.transforms.compiling import RetraceWarning
 
 CROSSENTROPY = "sparse_categorical_crossentropy"
 
@@ -604,3 +605,28 @@ def test_a_position_needs_the_same_rows(tmp_path: Path) -> None:
         run(problem.model(), td.optim.Adam(1e-2), checkpoint=checkpoint, callbacks=[Stop(6)])
     with pytest.raises(SaveError, match=r"inside of epoch 1.*batch_size was 16 and is 32"):
         run(problem.model(), td.optim.Adam(1e-2), checkpoint=checkpoint, batch_size=32)
+
+
+def test_the_number_of_compiled_versions_is_bounded_by_the_buckets_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.concatenate([np.arange(1, 33)] * 3)
+    rows = [(rng.integers(1, 9, n), np.float32(n)) for n in lengths]
+    ds = td.data.from_items(rows)
+
+    def fit(batches: Any) -> str:
+        model = td.nn.Sequential(
+            [td.nn.Embedding(9, 2, mask_zero=True), td.nn.GlobalAveragePooling1D(), td.nn.Dense(1), lambda x: x[:, 0]]
+        )
+        td.fit(model, batches, loss="mse", optimizer="adam", epochs=2, verbose="lines")
+        return capsys.readouterr().out
+
+    buckets = ds.shuffle().bucket_by_length([8, 16, 32], 8, length=0, ragged=[0], drop_last=True)
+    with td.testing.assert_compiles(3):
+        out = fit(buckets)
+    assert out.count("compiled 3 times, for batches of different shapes: [8,") == 1
+    assert all(shape in out for shape in ("[8, 8]", "[8, 16]", "[8, 32]"))
+    with pytest.warns(RetraceWarning, match=r"in td.fit compile=.*bucket_by_length") as caught:
+        out = fit(ds.shuffle().padded_batch(2, ragged=[0]))
+    assert len(caught) == 2  # values and mask
+    assert "The step was compiled" in out
+    assert "compiled" not in fit(ds.shuffle().padded_batch(7, to=32, ragged=[0]))

@@ -262,3 +262,23 @@ def test_what_cannot_be_is_said() -> None:
     for call, error, words in cases:
         with pytest.raises(error, match=words):
             call()
+
+
+def test_byte_pairs_at_the_front() -> None:
+    pytest.importorskip("tokenizers")
+    texts, y = ["low lower", "slow", "lowest of all"], np.zeros((3, 1), np.float32)
+    first = td.data.BytePairs(280).adapt(texts)
+    model = nn.Sequential([first, nn.Embedding(len(first), 4, mask_zero=True), nn.GRU(3), nn.Dense(1)])
+    compiled = td.fit(model, (texts, y), loss="mse", optimizer=td.optim.SGD(0.0), verbose=False).steps
+    at_once = td.fit(model, (texts, y), loss="mse", optimizer=td.optim.SGD(0.0), compile=False, verbose=False).steps
+    np.testing.assert_allclose(compiled, at_once, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(td.predict(model, texts)), np.asarray(model(texts)), rtol=1e-4, atol=1e-6)
+
+
+def test_doctor_takes_texts() -> None:
+    layer = td.data.TextVectorization("characters", max_tokens=60).adapt(TEXTS)
+    model = model_of(layer, size=len(layer))
+    by_texts = td.doctor(model, (TEXTS[:16], LABELS[:16]), loss=LOSS, optimizer="adam")
+    by_numbers = td.doctor(model, (layer.batch(TEXTS[:16]), LABELS[:16]), loss=LOSS, optimizer="adam")
+    assert str(by_texts) == str(by_numbers)
+    assert "layers.0" not in str(by_texts)

@@ -14,10 +14,12 @@ from treadle.core.graph import Graph, Node, Var
 from treadle.core.source import place_text
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
+from treadle.nn.text_layer import TextLayer
 from treadle.random import Stream
 from treadle.train._building import build_from, call_model, require_model
 from treadle.train.data import as_tensors, float_of, unpack
 from treadle.train.steps import as_loss, as_optimizer, loss_value
+from treadle.train.texts import prepared_batch
 from treadle.transforms import compile, value_and_grad
 from treadle.transforms.compiling import Opened
 from treadle.transforms.fetching import fetched
@@ -97,6 +99,8 @@ def doctor(model: Any, batch: Any, *, loss: Any = None, optimizer: Any = None) -
     Sequential: nothing to look at
     """
     require_model(model, "td.doctor")
+    if isinstance(batch, tuple | dict):
+        batch = prepared_batch(model, batch)
     x, y, _ = _parts(as_tensors(batch))
     if (y is None) != (loss is None):
         raise ArgumentError(
@@ -181,7 +185,8 @@ class _Visit:
         return "" if line is None else f", read at {line}"
 
     def _stale(self) -> None:
-        streams = tuple(f"{path}." for path in _streams(self.model))
+        texts = [path for path, m in self.model.modules().items() if isinstance(m, TextLayer)]
+        streams = tuple(f"{path}." for path in (*_streams(self.model), *texts))
         for path in self.model.states():
             if not path.startswith(streams) and self._place_of(path)[0] not in self.opened.assigned:
                 self._say(

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from treadle import random
+from treadle.core import trees
 from treadle.core.errors import ArgumentError, NonFiniteError, SaveError, TraceError
+from treadle.core.spec import show_shape
 from treadle.core.stateful import Variables
 from treadle.core.tensor import Tensor
 from treadle.optim import LossScale
@@ -31,6 +33,9 @@ from treadle.train.segments import Segments, begin, check_state_is_kept
 from treadle.train.steps import Compile, evaluation_step
 from treadle.transforms import compile
 from treadle.transforms.compiling import Compiled
+
+ORDINARY_VERSIONS = 2  # of the step: for whole batches, and for the rest at the end of an epoch
+SHOWN_VERSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Run:
     batch: int = 0
     history: History = field(default_factory=History)
     means: dict[str, Mean] = field(default_factory=dict)
+    versions: list[str] = field(default_factory=list)  # the batches' shapes for which the step was compiled
     recent: deque[Before] = field(default_factory=lambda: deque(maxlen=2))  # before the last steps
 
     def run(self) -> History:
@@ -167,9 +173,20 @@ class Run:
                 self._place()
                 self._call("on_epoch_begin")
             self.progress.epoch(self.epoch, self.settings.epochs, self.context.batches, self.batch)
+            known = len(self.versions)
             if not self._one_epoch(interrupt):
                 return
+            self._tell_versions(known)
             self._end_epoch()
+
+    def _tell_versions(self, known: int) -> None:
+        """Say for which batches the step was compiled in this epoch, if there are more than whole ones and a rest."""
+        if len(self.versions) > max(known, ORDINARY_VERSIONS):
+            more = ", …" if len(self.versions) > SHOWN_VERSIONS else ""
+            self.progress.tell(
+                f"The step was compiled {len(self.versions)} times, for batches of different shapes: "
+                f"{', '.join(self.versions[:SHOWN_VERSIONS])}{more}."
+            )
 
     def _one_epoch(self, interrupt: Interrupt) -> bool:
         """Steps until the data ends; False when the run is to end before that."""
@@ -196,7 +213,10 @@ class Run:
     def _one_step(self, batch: Any) -> None:
         variables = Variables([self.model, self.optimizer])
         before = Before(variables.read(), batch, self.context.step + 1)
+        traces = getattr(self.step, "traces", 0)
         out = self.step(*self._step_arguments(batch))
+        if getattr(self.step, "traces", 0) > traces:
+            self.versions.append(_shapes(batch))
         out, good = out if self.settings.nan_check else (out, True)
         values = self._own_results(out) if self.own_step else {"loss": float(out["loss"])}
         if not self.own_step and bool(out.get("overflown", False)):
@@ -402,6 +422,11 @@ class Run:
             known = state["callbacks"].get(f"{i}.{type(callback).__name__}")
             if known is not None:
                 callback.restore(known)
+
+
+def _shapes(batch: Any) -> str:
+    """The shape of a batch's first array that has one."""
+    return next((show_shape(x.shape) for x in trees.leaves(batch) if getattr(x, "shape", ())), "[]")
 
 
 def _places(variables: Variables) -> list[tuple[str, Tensor]]:

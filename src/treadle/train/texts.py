@@ -35,15 +35,18 @@ class Prepared(Source):
         self.source.restore(state)
 
     def _prepare(self, batch: Any) -> Any:
-        if isinstance(batch, Segment):
-            return batch
-        if self.bare:
-            return _prepared(self.model, batch)
-        x, y, weights = unpack(batch)
-        made = _prepared(self.model, x)
-        if made is x:
-            return batch
-        return (made, y) if weights is None else (made, y, weights)
+        return _prepared(self.model, batch) if self.bare else prepared_batch(self.model, batch)
+
+
+def prepared_batch(model: Any, batch: Any) -> Any:
+    """A batch with its x as the model prepares it."""
+    if isinstance(batch, Segment):
+        return batch
+    x, y, weights = unpack(batch)
+    made = _prepared(model, x)
+    if made is x:
+        return batch
+    return (made, y) if weights is None else (made, y, weights)
 
 
 def _prepared(model: Any, x: Any) -> Any:

@@ -506,10 +506,12 @@ def compile_count() -> int:
 
 def _size_notice(name: str, axis: int, ndim: int) -> tuple[str, str]:
     pattern = ", ".join('"n"' if a == axis else "None" for a in range(ndim))
-    return (
-        f"{name!r} changed size on axis {axis}",
-        f'One version can serve all sizes: td.compile(…, dynamic={{"{name}": ({pattern}{"," if ndim == 1 else ""})}})',
+    sizes = f'{{"{name}": ({pattern}{"," if ndim == 1 else ""})}}'
+    advice = (
+        f"One version can serve all sizes: td.compile(…, dynamic={sizes}), in td.fit compile={sizes}. Or let batches "
+        "have few sizes: bucket_by_length(…), padded_batch(n, multiple=…)"
     )
+    return f"{name!r} changed size on axis {axis}", advice
 
 
 def _number_notice(name: str, leaf: Any) -> tuple[str, str]:
