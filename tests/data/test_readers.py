@@ -619,3 +619,10 @@ def test_columns_of_one_dtype_are_gathered_together(tmp_path):
             assert column.tolist() == np.asarray(table[name])[part].tolist()
             assert column.flags.c_contiguous
     assert ds[7]["f3"] == table["f3"][7]
+
+
+def test_a_list_of_texts_takes_no_more_than_the_texts():
+    texts = ["a" * 20_000_000, *("b" for _ in range(5_000))]  # 400 GB, if each had the longest one's size
+    ds = td.data.from_arrays(texts)
+    assert len(ds[0]) == 20_000_000
+    assert ds[5_000] == "b"

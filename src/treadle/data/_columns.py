@@ -31,6 +31,8 @@ def flatten(tree: Any) -> tuple[list[Any], trees.Structure]:
 def as_column(x: Any) -> Array:
     """An array of what a user gave for a column: array, tensor or list; texts and ragged lists become objects."""
     if isinstance(x, list | tuple):
+        if x and isinstance(x[0], str | bytes):  # NumPy's own array of texts gives each the longest one's size
+            return objects(x)
         try:
             array = np.asarray(x)
         except ValueError:  # ragged
