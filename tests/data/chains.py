@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ def numbers(n: int = N) -> Dataset:
 
 
 def stream(n: int = N) -> Dataset:
-    return td.data.from_generator(lambda: range(n))
+    return td.data.from_generator(functools.partial(range, n))  # what is cached of it goes to other processes
 
 
 def later(n: int = N) -> Dataset:
