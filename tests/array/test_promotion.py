@@ -89,7 +89,7 @@ def test_python_numbers_take_the_tensors_dtype(name: str) -> None:
         (lambda: td.asarray([True]) < True, "bool has no order"),
         (lambda: -td.asarray([True]), r"negative needs numbers: x.astype\(td.int32\)"),
         (lambda: td.asarray(np.array([1j])), "complex128 has no counterpart"),
-        (lambda: td.asarray(np.array(["a"])), "no counterpart.*Texts become numbers before the model"),
+        (lambda: td.asarray(np.array(["a"])), "no counterpart.*Texts become numbers before the graph"),
     ],
 )  # fmt: skip
 def test_what_does_not_mix_says_how_to_convert(make: Any, words: str) -> None:

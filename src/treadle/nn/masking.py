@@ -145,6 +145,8 @@ def sequence_mask(x: Tensor, mask: Any, lengths: Any, *, time_axis: int) -> Tens
     """
     if mask is not None and lengths is not None:
         raise ArgumentError("give a mask or lengths, not both")
+    if mask is None and lengths is None:
+        return None  # and x need not be a sequence
     wanted = (x.shape[0], x.shape[time_axis])
     if mask is not None:
         mask = xp.asarray(mask)
@@ -154,8 +156,6 @@ def sequence_mask(x: Tensor, mask: Any, lengths: Any, *, time_axis: int) -> Tens
             )
         _check("the mask [batch, time]", mask, wanted, x)
         return mask
-    if lengths is None:
-        return None
     lengths = xp.asarray(lengths)
     _check("lengths [batch]", lengths, wanted[:1], x)
     return mask_of(lengths, wanted[1])
