@@ -19,7 +19,7 @@ from treadle.backends.native.mathematics import definitions
 from treadle.backends.native.target import Target, binding, host
 from treadle.core.errors import CompileError
 
-FORMAT = "1"  # of what is kept on disk; a new number makes all of it obsolete
+FORMAT = "2"  # of what is kept on disk; a new number makes all of it obsolete
 KEPT_BYTES = 256 << 20
 
 _lock = threading.RLock()
