@@ -257,6 +257,7 @@ def test_a_worker_that_dies_is_an_error_that_says_at_what(source: Any, job: Any,
         spans = [s.split() for s in e.value.message.partition("made ")[2].split(" and ")]
         numbers = [(int(s[1]), int(s[3]) if s[0] == "elements" else int(s[1])) for s in spans]
         assert any(a <= 13 <= b for a, b in numbers)
+        assert "SIGKILL" not in how or "not begun" not in e.value.message  # it had, if in its first task
 
 
 def test_a_worker_that_dies_says_from_which_file_it_read(tmp_path: Path) -> None:

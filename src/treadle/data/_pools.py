@@ -160,7 +160,7 @@ class ProcessPool(Pool):
         words = f"worker process {member.process.pid} {how} while it made {doing}"
         if self.restarts < 1:
             self.close()
-            if not member.answered:
+            if not member.answered and code >= 0:
                 words += (
                     ". It had not begun: a program that uses processes keeps what it runs under "
                     'if __name__ == "__main__":, since each process imports it'

@@ -242,3 +242,40 @@ def test_memory_that_somebody_still_looks_at_is_not_used_again(look: str) -> Non
     for k in range(6):
         f(td.full((64, 64), float(k + 5)))
     assert (np.asarray(seen) == 2.0).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it places memory as Linux does")
+def test_code_is_linked_wherever_memory_is_free(cache):
+    """The parts of an object lie together, also where the nearest free memory is more than 2 GB away."""
+    program = textwrap.dedent(
+        """
+        import ctypes, mmap
+        import numpy as np
+        import treadle as td
+
+        PAGE, NO_RESERVE = mmap.PAGESIZE, 0x4000
+        libc = ctypes.CDLL(None)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+        def reserve(size):
+            return libc.mmap(None, size, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE, -1, 0)
+
+        def fill():
+            while reserve(PAGE) > wall:
+                pass
+
+        x = td.ones(8)
+        td.compile(lambda x: x + 1.0)(x)
+        high, wall = reserve(64 * PAGE), reserve(4 << 30)
+        fill()
+        for pages in range(1, 8):  # a hole that takes one part of the code, and nothing else before the wall
+            libc.munmap(high + 8 * (pages - 1) * PAGE, pages * PAGE)
+            y = td.compile(lambda x: td.exp(x * (pages + 0.5)) + td.sin(x))(x)
+            np.testing.assert_allclose(y.numpy(), np.exp(pages + 0.5) + np.sin(1.0), rtol=1e-5)
+            fill()
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -52,7 +52,9 @@ def _make_immortal(thing: Any) -> None:
 
 def _linker() -> Any:
     if not _jit:
-        made = binding().create_lljit_compiler(host().machine())
+        # LLVM's older linker maps each section of an object by itself, and aborts the process where two that refer to
+        # each other come to lie more than 2 GB apart; JITLink maps an object as one piece.
+        made = binding().create_lljit_compiler(host().machine(), use_jit_link=True)
         _make_immortal(made)  # it outlives every library, also at exit
         _jit.append(made)
     return _jit[0]

@@ -26,7 +26,7 @@ from treadle.backends.native.fuse import NUMBERS, Fusion
 from treadle.backends.native.index import Affine, Computed, LoopVar
 from treadle.backends.native.kernels import WORTH_SHARING, LoopKernel, Write
 from treadle.backends.native.lowering import Lowering, Place, shape_of
-from treadle.core.dtypes import DType, int32, int64
+from treadle.core.dtypes import DType, bool_, int32, int64
 from treadle.core.graph import Atom, Node
 
 ORDERINGS = frozenset({"sort", "argsort", "top_k", "searchsorted"})
@@ -176,8 +176,6 @@ def _search(fusion: Fusion, node: Node) -> LoopKernel:
 
 
 def _compared(low: Lowering, name: str, x: Expr, y: Expr) -> Expr:
-    from treadle.core.dtypes import bool_
-
     return low.table.op(name, x, y, dtype=bool_)
 
 
