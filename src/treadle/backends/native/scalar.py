@@ -77,8 +77,8 @@ def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, A
 def extreme(f: Function, larger: bool, x: Value, y: Value, dtype: DType) -> Value:
     """The larger or smaller of two; NaN where either is."""
     if _is_float(dtype):
-        better = f.compare(f"fcmp {'ogt' if larger else 'olt'}", x, y)
-        return f.select(f.binary("or", better, f.compare("fcmp uno", x, x)), x, y)
+        better = f.select(f.compare(f"fcmp {'ogt' if larger else 'olt'}", x, y), x, y)  # one instruction; y if x is NaN
+        return f.select(f.compare("fcmp uno", x, x), x, better)
     if dtype.is_bool:
         return f.binary("or" if larger else "and", x, y)
     name = ("s" if _is_signed(dtype) else "u") + ("max" if larger else "min")
