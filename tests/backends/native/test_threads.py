@@ -189,3 +189,18 @@ def test_ctrl_c_stops_a_loop_of_calls():
             print("stopped", f(x).item() > 0)
         """
     assert run(program, timeout=60).split() == ["stopped", "True"]
+
+
+def test_a_short_row_of_much_work_is_shared():
+    """Strips are shorter where a row is short; what they compute is the same for any number of threads."""
+    arrays = [td.asarray(RNG.standard_normal(size), dtype=td.float32) for size in (8192, 8192, 8192)]
+    f = td.compile(lambda x, y, z: td.tanh(x) * td.exp(y) + td.sigmoid(z))
+    (kernel,) = f.explain(*arrays).kernels
+    assert kernel.tasks > 1
+    found = []
+    for count in (1, 2, 5):
+        td.set_threads(count)
+        found.append(f(*arrays).numpy().tobytes())
+    assert len(set(found)) == 1
+    (small,) = td.compile(lambda x, y: x + y).explain(*arrays[:2]).kernels
+    assert small.tasks == 1

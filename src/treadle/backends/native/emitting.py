@@ -28,7 +28,7 @@ from treadle.backends.native.expressions import (
     Test,
 )
 from treadle.backends.native.index import Affine, Atom, LoopVar, Quotient, Remainder
-from treadle.backends.native.kernels import STRIP, LoopKernel, Write
+from treadle.backends.native.kernels import LoopKernel, Write
 from treadle.backends.native.scalar import WRITERS, extreme, narrow, widen
 from treadle.core.dtypes import DType, bfloat16, float16, int64
 
@@ -111,8 +111,8 @@ class _Writer:
             count = integer(self.kernel.strips)
             strip = f.binary("urem", left, count) if self.kernel.rows else left
             left = f.binary("udiv", left, count) if self.kernel.rows else integer(0)
-            self.first = f.binary("mul", strip, integer(STRIP))
-            past = f.binary("add", self.first, integer(STRIP))
+            self.first = f.binary("mul", strip, integer(self.kernel.strip))
+            past = f.binary("add", self.first, integer(self.kernel.strip))
             self.past = f.intrinsic("smin", past, integer(self.kernel.columns[0].extent))
         for k in range(len(self.kernel.rows) - 1, -1, -1):
             var = self.kernel.rows[k]
@@ -171,9 +171,8 @@ class _Writer:
             level.counters[var] = level.loop.counter
         count = self._lane_count(last.extent, len(self.kernel.expressions))
         if self.kernel.strips > 1:
-            self._through_lanes(
-                last, count, self.first, self.past, STRIP % count != 0 or last.extent % count != 0, writes
-            )
+            rest = self.kernel.strip % count != 0 or last.extent % count != 0
+            self._through_lanes(last, count, self.first, self.past, rest, writes)
         else:
             self._through_lanes(last, count, integer(0), integer(last.extent), last.extent % count != 0, writes)
         for _ in outer:

@@ -9,10 +9,13 @@ from math import prod
 from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, computed_in, walk
 from treadle.backends.native.index import Affine, LoopVar
 
-STRIP = 8192  # elements of one strip, where a long row is shared between threads
+STRIP = 8192  # elements of one strip at most, where a long row is shared between threads
+SHORTEST_STRIP = 1024
+FEW_STRIPS = 8  # fewer than these are made shorter, so that there is one for every thread
 WORTH_SHARING = 60_000  # elementary operations below which a second thread costs more than it brings
 LONGEST_SAVED = 4096  # elements of a row that are kept between passes over it
-CHUNK = 30_000  # elementary operations that a thread takes at a time
+CHUNK = 100_000  # elementary operations that a thread takes at a time: fewer, and rows of two threads lie side by side
+STRIP_WORK = 30_000  # elementary operations that a strip has at least
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,24 @@ class LoopKernel:
         return tuple(found)
 
     @cached_property
+    def strip(self) -> int:
+        """Elements of a strip: fewer in a short row, as long as each strip is worth a thread's while."""
+        extent = self.columns[0].extent
+        each = self.operations // max(1, prod(v.extent for v in self.rows) * extent)
+        length = STRIP
+        while length > SHORTEST_STRIP and FEW_STRIPS * length > extent and length // 2 * each >= STRIP_WORK:
+            length //= 2
+        return length
+
+    @cached_property
     def strips(self) -> int:
         """Into how many strips the columns of a row are cut, for threads to share."""
-        if self.serial or len(self.columns) != 1 or self.columns[0].extent < 2 * STRIP:
+        if self.serial or len(self.columns) != 1 or self.columns[0].extent < 2 * self.strip:
             return 1
         shared = any(isinstance(e, Reduce) and self.columns[0] not in e.variables for e in self.expressions)
         if shared or any(self.columns[0] not in w.offset.variables for w in self.writes):
             return 1
-        return -(-self.columns[0].extent // STRIP)
+        return -(-self.columns[0].extent // self.strip)
 
     @cached_property
     def blocks(self) -> int:
