@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mpmath import chop, cos, erfc, exp, lu_solve, matrix, mp, mpf, pi
+from mpmath import chop, cos, erfc, exp, lu_solve, matrix, mp, mpf, pi, sqrt, tanh
 
 TARGET = Path(__file__).parents[1] / "src/treadle/backends/native/mathematics/coefficients.py"
 HEAD = '"""Made by tools/make_math_coefficients.py."""\n\n# fmt: off\n'
@@ -39,6 +39,11 @@ def erfcx(centre: Any) -> Callable[[Any], Any]:
     return function
 
 
+def tanh_tail(z: Any) -> Any:
+    """(tanh(x) / x - 1) / x² as a function of z = x²."""
+    return (tanh(sqrt(z)) / sqrt(z) - 1) / z
+
+
 def main() -> None:
     mp.dps = 60
     lines = [HEAD]
@@ -47,6 +52,10 @@ def main() -> None:
         made = interpolation(erfcx(c), (1 - c) / (1 + c), (high - c) / (high + c), degree)
         lines.append(f"# exp(x²) erfc(x) for 1 ≤ x ≤ {high} in t = (x - {centre}) / (x + {centre})\n")
         lines.append(f"ERFCX_{name.upper()} = (\n" + "".join(f"    {c!r},\n" for c in made) + ")\n")
+    for name, degree in (("float", 5), ("double", 12)):
+        made = interpolation(tanh_tail, mpf(0), mpf("0.36"), degree)
+        lines.append("# (tanh(x) / x - 1) / x² for |x| ≤ 0.6 in x²\n")
+        lines.append(f"TANH_{name.upper()} = (\n" + "".join(f"    {c!r},\n" for c in made) + ")\n")
     TARGET.write_text("".join(lines))
 
 

@@ -11,8 +11,9 @@ from treadle.backends.native.assembly import Function, Value, constant, integer
 class Numbers:
     """Writes operations on values of one floating type into a function."""
 
-    def __init__(self, function: Function, kind: str, lanes: int, fma: bool) -> None:
-        self.f, self.kind, self.lanes, self.has_fma = function, kind, lanes, fma
+    def __init__(self, function: Function, kind: str, lanes: int, fma: bool, scales: bool = False) -> None:
+        """`fma`, `scales`: whether the target does these in one instruction: x * y + z, and x * 2**k for vectors."""
+        self.f, self.kind, self.lanes, self.has_fma, self.has_scale = function, kind, lanes, fma, scales
 
     @property
     def double(self) -> bool:
@@ -83,10 +84,10 @@ class Numbers:
             total = self.fma(total, x, self.number(c))
         return total
 
-    def nearest(self, x: Value) -> tuple[Value, Value]:
-        """The nearest whole number, as such and as an integer; for |x| far below 2**mantissa."""
+    def nearest(self, x: Value, factor: float) -> tuple[Value, Value]:
+        """The whole number nearest to x * factor, as such and as an integer; for those far below 2**mantissa."""
         shift = 1.5 * 2.0**self.mantissa
-        moved = self.add(x, self.number(shift))
+        moved = self.fma(x, self.number(factor), self.number(shift))
         base = (
             struct.unpack("<q", struct.pack("<d", shift))[0]
             if self.double
@@ -99,11 +100,39 @@ class Numbers:
         biased = self.f.binary("add", k, self.whole(self.bias))
         return self.from_bits(self.f.binary("shl", biased, self.whole(self.mantissa)))
 
-    def scaled(self, x: Value, k: Value) -> Value:
-        """x * 2**k, also where 2**k itself is out of range or the result is subnormal."""
+    def scaled(self, x: Value, k: Value, whole: Value) -> Value:
+        """x * 2**k, also where 2**k itself is out of range or the result is subnormal; `whole` is k as a float."""
+        size = self.lanes * (8 if self.double else 4)
+        if self.has_scale and size and size % 64 == 0:
+            return self._scaled_at_once(x, whole)
         half = self.f.binary("ashr", k, self.whole(1))
         rest = self.f.binary("sub", k, half)
         return self.mul(self.mul(x, self.power_of_two(half)), self.power_of_two(rest))
+
+    def _scaled_at_once(self, x: Value, whole: Value) -> Value:
+        """AVX-512's instruction, which rounds once, as the two products do of which the first is exact."""
+        count = 8 if self.double else 16
+        mask, kind = f"i{count}", "pd" if self.double else "ps"
+        parts = []
+        for start in range(0, self.lanes, count):
+            v, by = self._part(x, start, count), self._part(whole, start, count)
+            every, rounding = integer(-1, mask), integer(4, "i32")
+            parts.append(
+                self.f.call(f"llvm.x86.avx512.mask.scalef.{kind}.512", x.kind, count, v, by, v, every, rounding)
+            )
+        while len(parts) > 1:
+            parts = [self._joined(parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
+        return parts[0]
+
+    def _part(self, x: Value, start: int, count: int) -> Value:
+        if count == x.lanes:
+            return x
+        places = ", ".join(f"i32 {start + k}" for k in range(count))
+        return self.f.emit(x.kind, count, f"shufflevector {x}, {x.type} poison, <{count} x i32> <{places}>")
+
+    def _joined(self, x: Value, y: Value) -> Value:
+        places = ", ".join(f"i32 {k}" for k in range(2 * x.lanes))
+        return self.f.emit(x.kind, 2 * x.lanes, f"shufflevector {x}, {y}, <{2 * x.lanes} x i32> <{places}>")
 
     def split(self, value: float, bits: int) -> tuple[float, float]:
         """A constant as a sum of two, the first of so many bits that its products with small integers are exact."""

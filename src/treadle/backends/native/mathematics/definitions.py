@@ -54,7 +54,7 @@ def define(name: str, kind: str, lanes: int, target: Target) -> Function:
         linkage="internal ",
     )
     args = [type(v)(v.text, kind, lanes) for v in f.parameters]
-    n = Numbers(f, kind, lanes, target.fma)
+    n = Numbers(f, kind, lanes, target.fma, target.is_x86 and target.vector == 64)
     made = _OWN[name](n, *args) if name in _OWN else library(n, name, *args)
     if name in ("sin", "cos"):
         made = large_angles(n, name, args[0], made, trigonometric.LIMIT)

@@ -43,7 +43,7 @@ def _scaled_rest(n: Numbers, x: Value) -> Value:
 
 def erfinv(n: Numbers, x: Value) -> Value:
     if not n.double:
-        wide = Numbers(n.f, "double", n.lanes, n.has_fma)
+        wide = Numbers(n.f, "double", n.lanes, n.has_fma, n.has_scale)
         return n.f.convert("fptrunc", _erfinv(wide, n.f.convert("fpext", x, "double"), steps=2), "float")
     return _erfinv(n, x, steps=3)
 

@@ -6,12 +6,11 @@ The argument is reduced to r in ±ln(2)/2 by a multiple of ln(2), which is subtr
 
 from __future__ import annotations
 
-import functools
-from fractions import Fraction
 from math import factorial
 
 from treadle.backends.native.assembly import Value
 from treadle.backends.native.mathematics.arithmetic import Numbers
+from treadle.backends.native.mathematics.coefficients import TANH_DOUBLE, TANH_FLOAT
 
 LOG2_E = 1.4426950408889634
 # ln(2) as a sum: the first part has 32 (15) bits, so that its products with exponents are exact
@@ -22,27 +21,31 @@ DEGREE = {"double": 13, "float": 7}
 
 
 def _reduced(n: Numbers, x: Value) -> tuple[Value, Value, Value]:
-    """(r, k, exp(r) - 1 - r) with x = k ln(2) + r; x is held within what does not over- or underflow anyway."""
-    high, low = n.number(HIGHEST[n.kind]), n.number(LOWEST[n.kind])
+    """(k, k as a float, exp(r) - 1) with x = k ln(2) + r; x is held below what overflows anyway."""
+    high = n.number(HIGHEST[n.kind])
     x = n.select(n.test("ogt", x, high), high, x)
-    x = n.select(n.test("olt", x, low), low, x)
-    whole, k = n.nearest(n.mul(x, n.number(LOG2_E)))
+    whole, k = n.nearest(x, LOG2_E)
     first, second = LN2[n.kind]
     r = n.fma(whole, n.number(-first), x)
     r = n.fma(whole, n.number(-second), r)
     tail = n.polynomial(r, [1 / factorial(j) for j in range(2, DEGREE[n.kind] + 1)])
-    return r, k, n.mul(n.mul(r, r), tail)
+    return k, whole, n.fma(n.mul(r, r), tail, r)
 
 
 def exp(n: Numbers, x: Value) -> Value:
-    r, k, rest = _reduced(n, x)
-    return n.scaled(n.add(n.number(1.0), n.add(r, rest)), k)
+    """Where the result is 0, it is set, not computed: a product that underflows takes a processor a hundred times as
+    long as any other, and -inf is what masks are made of.
+    """
+    zero = n.number(0.0)
+    gone = n.test("ole", x, n.number(LOWEST[n.kind]))
+    k, whole, minus = _reduced(n, n.select(gone, zero, x))
+    return n.select(gone, zero, n.scaled(n.add(n.number(1.0), minus), k, whole))
 
 
 def expm1(n: Numbers, x: Value) -> Value:
     """2**k (exp(r) - 1) + (2**k - 1): exact in the second part as long as it matters."""
-    r, k, rest = _reduced(n, x)
-    minus = n.add(r, rest)
+    low = n.number(LOWEST[n.kind])
+    k, _, minus = _reduced(n, n.select(n.test("olt", x, low), low, x))
     # One factor 2 is kept back, for 2**k overflows before the result does; -60 is as good as any smaller exponent.
     lower = n.f.intrinsic("smax", n.f.binary("sub", k, n.whole(1)), n.whole(-60))
     half = n.power_of_two(lower)
@@ -53,35 +56,30 @@ def expm1(n: Numbers, x: Value) -> Value:
 
 
 def sigmoid(n: Numbers, x: Value) -> Value:
+    """e / (1 + e) or 1 / (1 + e) with e = exp(-|x|), by one reciprocal that sigmoid(-x), its derivative's, shares.
+
+    The quotient is then corrected by what is left of the dividend, and by what was lost in the sum.
+    """
     e = exp(n, n.neg(n.magnitude(x)))
     one = n.number(1.0)
-    return n.div(n.select(n.test("oge", x, n.number(0.0)), one, e), n.add(one, e))
+    top, bottom = n.select(n.test("oge", x, n.number(0.0)), one, e), n.add(one, e)
+    if not n.has_fma:
+        return n.div(top, bottom)
+    lost = n.sub(e, n.sub(bottom, one))
+    inverse = n.div(one, bottom)
+    near = n.mul(top, inverse)
+    minus = n.neg(near)
+    left = n.fma(minus, lost, n.fma(minus, bottom, top))
+    return n.fma(left, inverse, near)
 
 
 def tanh(n: Numbers, x: Value) -> Value:
-    """t / (t + 2) with t = expm1(2 |x|) where x is small, and 1 - 2 / (t + 2), which is the same, where it is not.
-
-    In float64 the first loses more than two units in the last place; there it is the Taylor series.
-    """
-    size, two = n.magnitude(x), n.number(2.0)
-    t = expm1(n, n.add(size, size))
-    small = n.test("olt", size, n.number(0.6))
-    if n.double:
-        z = n.mul(x, x)
-        series = n.fma(n.mul(x, z), n.polynomial(z, _tanh_series(22)), x)
-        made = n.sub(n.number(1.0), n.div(two, n.add(t, two)))
-        return n.with_sign(n.select(small, series, made), x)
-    part = n.div(n.select(small, t, n.neg(two)), n.add(t, two))
-    return n.with_sign(n.select(small, part, n.add(n.number(1.0), part)), x)
-
-
-@functools.cache
-def _tanh_series(count: int) -> tuple[float, ...]:
-    """Coefficients of x³, x⁵, … in tanh(x), from its differential equation y' = 1 - y²."""
-    found = [Fraction(1)]
-    for k in range(1, count + 1):
-        found.append(-sum((found[i] * found[k - 1 - i] for i in range(k)), Fraction(0)) / (2 * k + 1))
-    return tuple(map(float, found[1:]))
+    """A polynomial where x is small, and 1 - 2 / (exp(2 |x|) + 1) where it is not and the difference loses nothing."""
+    size, one = n.magnitude(x), n.number(1.0)
+    z = n.mul(x, x)
+    near = n.fma(n.mul(x, z), n.polynomial(z, TANH_DOUBLE if n.double else TANH_FLOAT), x)
+    far = n.sub(one, n.div(n.number(2.0), n.add(exp(n, n.add(size, size)), one)))
+    return n.with_sign(n.select(n.test("olt", size, n.number(0.6)), near, far), x)
 
 
 def sinh(n: Numbers, x: Value) -> Value:
@@ -116,10 +114,10 @@ def _half_exp(n: Numbers, size: Value) -> Value:
     """exp(x) / 2 where exp(x) overflows and the half does not; larger x count as the largest that matters."""
     top = n.number(711.0 if n.double else 90.0)
     size = n.select(n.test("ogt", size, top), n.number(float("inf")), size)
-    whole, k = n.nearest(n.mul(n.select(n.test("ogt", size, top), top, size), n.number(LOG2_E)))
+    whole, k = n.nearest(n.select(n.test("ogt", size, top), top, size), LOG2_E)
     first, second = LN2[n.kind]
     held = n.select(n.test("ogt", size, top), top, size)
     r = n.fma(whole, n.number(-second), n.fma(whole, n.number(-first), held))
     tail = n.polynomial(r, [1 / factorial(j) for j in range(2, DEGREE[n.kind] + 1)])
-    value = n.add(n.number(1.0), n.add(r, n.mul(n.mul(r, r), tail)))
-    return n.scaled(value, n.f.binary("sub", k, n.whole(1)))
+    value = n.add(n.number(1.0), n.fma(n.mul(r, r), tail, r))
+    return n.scaled(value, n.f.binary("sub", k, n.whole(1)), n.sub(whole, n.number(1.0)))

@@ -26,11 +26,11 @@ def cos(n: Numbers, x: Value) -> Value:
 
 def _with_quadrant(n: Numbers, x: Value, shift: int) -> Value:
     if not n.double:
-        wide = Numbers(n.f, "double", n.lanes, n.has_fma)
+        wide = Numbers(n.f, "double", n.lanes, n.has_fma, n.has_scale)
         made = _with_quadrant(wide, n.f.convert("fpext", x, "double"), shift)
         return n.f.convert("fptrunc", made, "float")
     f = n.f
-    whole, k = n.nearest(n.mul(x, n.number(TWO_OVER_PI)))
+    whole, k = n.nearest(x, TWO_OVER_PI)
     r = x
     for part in HALF_PI:
         r = n.fma(whole, n.number(-part), r)
