@@ -20,6 +20,7 @@ Shape: TypeAlias = tuple[Size, ...]
 _Atom: TypeAlias = Union[str, tuple[str, Size, Size]]
 _Monomial: TypeAlias = tuple[_Atom, ...]
 _Terms: TypeAlias = dict[_Monomial, int]
+ANY_SIZES: Mapping[str, tuple[float, float]] = {}
 
 
 class Dim:
@@ -70,6 +71,11 @@ class Dim:
                     product = product * (top // bottom if atom[0] == "//" else top % bottom)
             total = total + product
         return total
+
+    @property
+    def terms(self) -> tuple[tuple[tuple[str | tuple[str, Size, Size], ...], int], ...]:
+        """The polynomial as (factors, coefficient): a factor is a name, or ("//" or "%", numerator, denominator)."""
+        return self._terms
 
     # arithmetic
 
@@ -279,13 +285,21 @@ def _divide_by_dim(top: Size, bottom: Dim) -> tuple[Size, Size]:
     return 0, top
 
 
-def _bounds(size: Size) -> tuple[float, float]:
-    """Bounds that hold for all values >= 1 of the named sizes."""
+def is_never_negative(size: Size, within: Mapping[str, tuple[float, float]] = ANY_SIZES) -> bool:
+    """Whether a size is seen to be 0 or more for all named sizes in these ranges, ends included.
+
+    One that is missing is any from 1 on.
+    """
+    return _bounds(size, within)[0] >= 0 or _bounds(_without_quotients(size), within)[0] >= 0
+
+
+def _bounds(size: Size, within: Mapping[str, tuple[float, float]] = ANY_SIZES) -> tuple[float, float]:
+    """Bounds that hold for all values of the named sizes in their ranges."""
     low = high = 0.0
     for monomial, coefficient in _terms(size).items():
         a = b = 1.0
         for atom in monomial:
-            x, y = _atom_bounds(atom)
+            x, y = _atom_bounds(atom, within)
             products = [_times(p, q) for p in (a, b) for q in (x, y)]
             a, b = min(products), max(products)
         a, b = _times(coefficient, a), _times(coefficient, b)
@@ -297,11 +311,11 @@ def _times(a: float, b: float) -> float:
     return 0.0 if a == 0 or b == 0 else a * b
 
 
-def _atom_bounds(atom: _Atom) -> tuple[float, float]:
+def _atom_bounds(atom: _Atom, within: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
     if isinstance(atom, str):
-        return 1.0, math.inf
+        return within.get(atom, (1.0, math.inf))
     kind, top, bottom = atom
-    (low, high), (_, bottom_high) = _bounds(top), _bounds(bottom)
+    (low, high), (_, bottom_high) = _bounds(top, within), _bounds(bottom, within)
     if kind == "%":
         return 0.0, bottom_high - 1
     if isinstance(bottom, int):
@@ -324,14 +338,10 @@ def _without_quotients(size: Size) -> Size:
     return size
 
 
-def _is_nonnegative(size: Size) -> bool:
-    return _bounds(size)[0] >= 0 or _bounds(_without_quotients(size))[0] >= 0
-
-
 def _nonnegative(size: Size, question: str) -> bool:
-    if _is_nonnegative(size):
+    if is_never_negative(size):
         return True
-    if _is_nonnegative(-size - 1):
+    if is_never_negative(-size - 1):
         return False
     names = ", ".join(sorted(size.names)) if isinstance(size, Dim) else ""
     raise DimError(f"{question} depends on the size of {names}, which is not known while tracing")

@@ -10,8 +10,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any
 
+from treadle.backends.native.extents import formula_of, is_extent
+from treadle.core.dims import Dim, Size, is_never_negative
 from treadle.core.dtypes import DType
 
 _TYPES = {"bool": "i1", "float32": "float", "float64": "double", "float16": "half", "bfloat16": "i16"}
@@ -101,6 +104,9 @@ class Function:
         self.declared: dict[str, None] = {}
         self.math: dict[tuple[str, str, int], None] = {}
         self._count = 0
+        self.sizes_from = 0  # where in the array of arguments the named sizes begin
+        self._sizes: dict[str, Value] = {}
+        self._first = Block("")  # what comes before everything else: sizes by their formulas
         self.here = self.block("entry")
 
     def block(self, name: str) -> Block:
@@ -122,6 +128,49 @@ class Function:
         self.here.lines.append(text)
 
     # operands
+
+    def number(self, size: int) -> Value:
+        """A size: a constant, or what its formula gives for the named sizes that the function is called with."""
+        if not is_extent(size):
+            return integer(size)
+        here, self.here = self.here, self._first
+        made = self._formula(formula_of(size))
+        self.here = here
+        return made
+
+    def _formula(self, size: Size) -> Value:
+        if not isinstance(size, Dim):
+            return integer(size)
+        known = self._sizes.get(str(size))
+        if known is None:
+            known = self._sizes[str(size)] = self._polynomial(size)
+        return known
+
+    def _polynomial(self, size: Dim) -> Value:
+        terms = []
+        for factors, coefficient in size.terms:
+            parts = [self._factor(factor) for factor in factors]
+            if coefficient != 1 or not parts:
+                parts.append(integer(coefficient))
+            terms.append(reduce(partial(self.binary, "mul nsw"), parts))
+        return reduce(partial(self.binary, "add nsw"), terms)
+
+    def _factor(self, factor: str | tuple[str, Size, Size]) -> Value:
+        if isinstance(factor, str):
+            known = self._sizes.get(factor)
+            if known is None:
+                place = self.pointer(self.parameters[0], integer(self.sizes_from + int(factor[1:])), "i64")
+                known = self._sizes[factor] = self.load("i64", place, align=8)
+            return known
+        op, top, bottom = factor
+        x, y = self._formula(top), self._formula(bottom)
+        if is_never_negative(top):
+            return self.binary("udiv" if op == "//" else "urem", x, y)
+        rest = self.binary("srem", x, y)  # rounding down, as Python does
+        low = self.compare("icmp slt", rest, integer(0))
+        if op == "%":
+            return self.select(low, self.binary("add", rest, y), rest)
+        return self.binary("sub", self.binary("sdiv", x, y), self.convert("zext", low, "i64"))
 
     def splat(self, value: Value, lanes: int) -> Value:
         if value.lanes == lanes or not lanes:
@@ -239,6 +288,7 @@ class Function:
         lines = [head]
         for block in self.blocks:
             lines.append(f"{block.name}:")
+            lines += [f"  {line}" for line in self._first.lines if block is self.blocks[0]]
             lines += [f"  {line}" for line in block.lines]
         return "\n".join([*lines, "}"])
 

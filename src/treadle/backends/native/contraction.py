@@ -15,6 +15,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Load, Reduce, Table
+from treadle.backends.native.extents import is_extent, rough
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -68,6 +69,7 @@ class Schedule:
     tile_step: int
     panel_step: int
     padded: bool
+    cut: int | None = None  # what outer[-1] and inner[0] sum over together, where the last block may be shorter
 
     @property
     def width(self) -> int:
@@ -84,15 +86,15 @@ class Schedule:
     @property
     def fetches(self) -> bool:
         """Whether y's panel is larger than the first cache, so that its vectors had better be asked for early."""
-        if self.height == 1 or not self.inner or self.inner[-1].extent < 16:
+        if self.height == 1 or not self.inner or rough(self.inner[-1].extent) < 16:
             return False
-        panel = prod(a.extent for a in self.inner) * self.width * self.product.y.dtype.numpy.itemsize
+        panel = prod(rough(a.extent) for a in self.inner) * self.width * self.product.y.dtype.numpy.itemsize
         return panel > host().l1 // 2
 
     @property
     def fetches_output(self) -> bool:
         """Whether the output is larger than the first cache, so that a tile's place in it is to be asked for early."""
-        return self.height > 1 and self.product.out.bytes > host().l1 // 2
+        return self.height > 1 and rough(self.product.out.bytes) > host().l1 // 2
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -104,12 +106,17 @@ class Schedule:
         return prod(self.pieces)
 
     def __str__(self) -> str:
+        axes = (a for part in self.product.roles.values() for a in part)
+        if any(is_extent(n) for a in axes for n in (a.extent, a.x, a.y, a.out)):  # sizes do not say then what follows
+            ahead = f", sums of {self.cut}, ahead {self.fetches} {self.fetches_output}"
+        else:
+            ahead = ""
         return (
             f"{self.product}\n  tiles {self.height} x {self.vectors} x {self.lanes} of {self.tile}, lanes {self.lane}, "
             f"loops {' '.join(map(str, self.others))} in pieces {self.pieces}, "
             f"sums {' '.join(map(str, self.outer))} / {' '.join(map(str, self.inner))}, "
             f"steps {self.tile_step} {self.panel_step} "
-            f"{'padded' if self.padded else ''}"
+            f"{'padded' if self.padded else ''}{ahead}"
         )
 
 
@@ -137,16 +144,16 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     product, sums = _in_parts(product, target)
     itemsize = product.out.dtype.numpy.itemsize
     lanes = target.vector // itemsize
-    while lanes > 4 and lanes // 2 >= lane.extent:
+    while lanes > 4 and lanes // 2 >= rough(lane.extent):
         lanes //= 2
     tile = _tiled(product)
-    height, vectors = _tile_size(tile.extent, -(-lane.extent // lanes), target)
-    rows = prod(a.extent for a in product.rows)
-    columns = prod(a.extent for a in product.columns)
+    height, vectors = _tile_size(rough(tile.extent), -(-rough(lane.extent) // lanes), target)
+    rows = prod(rough(a.extent) for a in product.rows)
+    columns = prod(rough(a.extent) for a in product.columns)
     panel_bytes = vectors * lanes * itemsize
     packs = []
-    far = _is_far(product, "y", itemsize) and lane.extent > lanes and (rows >= FEW * height or product.y in fixed)
-    padded = lane.y != 1 or far or (rows >= MANY and lane.extent > lanes)
+    far = _is_far(product, "y", itemsize) and rough(lane.extent) > lanes and (rows >= FEW * height or product.y in fixed)
+    padded = lane.y != 1 or far or (rows >= MANY and rough(lane.extent) > lanes)
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
         if lane.y != 1 and rows <= 2:
@@ -154,21 +161,21 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
         product, pack, lane, panel_step = packed(product, lane, vectors * lanes)
         packs.append(pack)
     scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
-    clashing = tile.x * itemsize % CLASHING == 0 and tile.x and height >= 6 and columns >= 8 * vectors * lanes
+    clashing = rough(tile.x) * itemsize % CLASHING == 0 and rough(tile.x) and height >= 6 and columns >= 8 * vectors * lanes
     if tile in product.rows and (scattered or clashing) and rows > height:
         other, pack, tile, tile_step = packed(product.swapped, _swapped(tile), height)
         product = other.swapped
         tile = next(a for a in product.rows if a == _swapped(tile))
         lane = next(a for a in product.columns if a.out == 1)
         packs.append(pack)
-    outer, inner = _split_sums(joined(product.sums), _summed(panel_bytes, target) if product.rows else STREAMS)
+    outer, inner, cut = _split_sums(joined(product.sums), _summed(panel_bytes, target) if product.rows else STREAMS)
     others = (
         *product.batch,
         *(a for a in product.rows if a is not tile),
         *(a for a in product.columns if a is not lane),
     )
     made_schedule = Schedule(
-        product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded
+        product, lane, tile, others, height, vectors, lanes, outer, inner, (), tile_step, panel_step, padded, cut
     )
     return Scheduled(replace(made_schedule, pieces=_pieces(made_schedule)), tuple(packs), (*sums, *after))
 
@@ -197,14 +204,14 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
     size = product.out.size
     vector = not product.rows
     whole = prod(a.extent for a in (*product.batch, *product.rows, *product.columns)) == size
-    longest = product.sums[0] if product.sums else Axis(1)
+    longest = next((a for a in product.sums if not is_extent(a.extent)), Axis(1))
     parts = next((n for n in (8, 7, 6, 5, 9, 10, 4) if longest.extent % n == 0), 1)
-    summed = prod(a.extent for a in product.sums)
+    summed = prod(rough(a.extent) for a in product.sums)
     if (
         not whole
         or parts == 1
-        or product.out.bytes > target.l2 // 4
-        or (READ // 2 if vector else 1) * product.operations < parts * SMALL
+        or rough(product.out.bytes) > target.l2 // 4
+        or (READ // 2 if vector else 1) * rough(product.operations) < parts * SMALL
         or summed < (LONG_SUM if not vector else 32 * parts)
     ):
         return product, ()
@@ -215,7 +222,7 @@ def _in_parts(product: Product, target: Target) -> tuple[Product, tuple[LoopKern
         product,
         out=buffer,
         batch=(part, *product.batch),
-        sums=(replace(longest, extent=length), *product.sums[1:]),
+        sums=tuple(replace(a, extent=length) if a is longest else a for a in product.sums),
     )
     table, place = Table(), LoopVar(size)
     total = table.add(Load(buffer, ix.of(place), ()))
@@ -242,7 +249,7 @@ def _swapped(axis: Axis) -> Axis:
 def _is_far(product: Product, operand: str, itemsize: int) -> bool:
     """Whether one block of sums reads from more pages of an operand than the processor knows or foresees."""
     inner = _split_sums(joined(product.sums))[1]
-    steps = sorted((abs(getattr(a, operand)) * itemsize, a.extent) for a in inner)
+    steps = sorted((rough(abs(getattr(a, operand))) * itemsize, rough(a.extent)) for a in inner)
     span, pages = itemsize, 1
     for step, extent in steps:
         if step < PAGE:
@@ -267,8 +274,10 @@ def _tiled(product: Product) -> Axis:
     """The rows to tile: those whose neighbours are nearest in x, if there are enough of them."""
     if not product.rows:
         return Axis(1)
-    large = [a for a in product.rows if a.extent >= 6]
-    return min(large, key=lambda a: abs(a.x)) if large else max(product.rows, key=lambda a: a.extent)
+    large = [a for a in product.rows if rough(a.extent) >= 6]
+    if large:
+        return min(large, key=lambda a: rough(abs(a.x)))
+    return max(product.rows, key=lambda a: rough(a.extent))
 
 
 def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
@@ -303,47 +312,57 @@ def _tile_size(rows: int, vectors: int, target: Target) -> tuple[int, int]:
 
 def _ordered_sums(product: Product) -> tuple[Axis, ...]:
     """Sums, the one along which operands are read most closely innermost: such that least has to be copied."""
-    keys = (lambda a: -(abs(a.y) + abs(a.x)), lambda a: -abs(a.y), lambda a: -abs(a.x))
+    keys = (lambda a: -rough(abs(a.y) + abs(a.x)), lambda a: -rough(abs(a.y)), lambda a: -rough(abs(a.x)))
     orders: list[Sequence[Axis]] = [joined(sorted(product.sums, key=key)) for key in keys]
 
     def copied(sums: Sequence[Axis]) -> int:
         made = replace(product, sums=tuple(sums))
         size = product.out.dtype.numpy.itemsize
-        return product.x.size * _is_far(made, "x", size) + product.y.size * _is_far(made, "y", size)
+        far: int = rough(product.x.size) * _is_far(made, "x", size) + rough(product.y.size) * _is_far(made, "y", size)
+        return far
 
     best: Sequence[Axis] = min(orders, key=copied)
     return tuple(best)
 
 
-def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
-    """(outer, inner): as many innermost axes as make up to about `most` indices; a longer axis is cut."""
+def _split_sums(
+    sums: Sequence[Axis], most: int = SUMMED
+) -> tuple[tuple[Axis, ...], tuple[Axis, ...], int | None]:
+    """(outer, inner, cut): as many innermost axes as make up to about `most` indices; a longer axis is cut.
+
+    `cut` is its length if that is not known: then the last block may be shorter than the others.
+    """
     inner: list[Axis] = []
     outer = list(sums)
     total = 1
-    while outer and total * outer[-1].extent <= most + most // 2:
+    while outer and total * rough(outer[-1].extent) <= most + most // 2:
         axis = outer.pop()
-        total *= axis.extent
+        total *= rough(axis.extent)
         inner.insert(0, axis)
+    cut = None
     if outer and 2 * total <= most:
         axis = outer.pop()
-        block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
+        if is_extent(axis.extent):
+            block, cut = most // total, axis.extent
+        else:
+            block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
         if block > 1:
             inner.insert(0, replace(axis, extent=block))
-            axis = Axis(axis.extent // block, axis.x * block, axis.y * block, 0)
+            axis = Axis(-(-axis.extent // block), axis.x * block, axis.y * block, 0)
         if block > 1 or inner:
             outer.append(axis)
         else:
             inner = [axis]  # prime-like lengths are summed in one go
-    return tuple(outer), tuple(inner)
+    return tuple(outer), tuple(inner), cut
 
 
 def _pieces(s: Schedule) -> tuple[int, ...]:
     """Into how many pieces each loop is cut: enough for all threads, evenly, and no smaller than the work allows."""
-    work = s.product.operations if s.tile.extent > 1 else READ * s.product.y.size
+    work = rough(s.product.operations if s.tile.extent > 1 else READ * s.product.y.size)
     wanted = min(TASKS, max(1, work // SMALL))
     out = []
     for axis in s.others:
-        part = _even(axis.extent, wanted)
+        part = min(wanted, rough(axis.extent)) if is_extent(axis.extent) else _even(axis.extent, wanted)
         out.append(part)
         wanted = -(-wanted // part)
     return (*out, *(_grid(s, wanted) if s.product.rows or not s.product.batch else (1, 1)))
@@ -359,20 +378,21 @@ def _grid(s: Schedule, wanted: int) -> tuple[int, int]:
     if wanted == 1:
         return 1, 1
     # A task's rows of x are read again for each panel: they have to stay in the second cache beside everything else.
-    rows = host().l2 // 2 // (s.product.x.dtype.numpy.itemsize * prod(a.extent for a in s.inner))
-    fewest = min(s.tiles, -(-s.tiles * s.height // max(rows, s.height)))
+    all_tiles, all_panels, summed = rough(s.tiles), rough(s.panels), prod(rough(a.extent) for a in s.inner)
+    rows = host().l2 // 2 // (s.product.x.dtype.numpy.itemsize * summed)
+    fewest = min(all_tiles, -(-all_tiles * s.height // max(rows, s.height)))
 
     def cost(a: int, b: int) -> float:
-        tiles, panels = -(-s.tiles // a), -(-s.panels // b)
-        tasks = -(-s.tiles // tiles) * -(-s.panels // panels)
+        tiles, panels = -(-all_tiles // a), -(-all_panels // b)
+        tasks = -(-all_tiles // tiles) * -(-all_panels // panels)
         # cycles a summed index: two multiply-adds of vectors each; FETCHED elements of a farther cache
         one = tiles * panels * s.height * s.vectors / 2 + (tiles * s.height + panels * s.width) / FETCHED
         return sum(-(-tasks // threads) * threads * one for threads in (2, 4, 8))
 
     choices = [
         (a, b)
-        for a in range(fewest, max(fewest, min(s.tiles, 2 * wanted)) + 1)
-        for b in range(max(1, wanted // a), max(1, min(s.panels, -(-2 * wanted // a))) + 1)
-        if b <= s.panels
+        for a in range(fewest, max(fewest, min(all_tiles, 2 * wanted)) + 1)
+        for b in range(max(1, wanted // a), max(1, min(all_panels, -(-2 * wanted // a))) + 1)
+        if b <= all_panels
     ]
-    return min(choices, key=lambda c: cost(*c), default=(min(s.tiles, wanted), min(s.panels, wanted)))
+    return min(choices, key=lambda c: cost(*c), default=(min(all_tiles, wanted), min(all_panels, wanted)))

@@ -27,8 +27,9 @@ from treadle.backends.native.expressions import (
     Reduce,
     Test,
 )
+from treadle.backends.native.extents import is_extent
 from treadle.backends.native.index import Affine, Atom, LoopVar, Quotient, Remainder
-from treadle.backends.native.kernels import LoopKernel, Write
+from treadle.backends.native.kernels import LONGEST_SAVED, LoopKernel, Write
 from treadle.backends.native.scalar import WRITERS, extreme, narrow, widen
 from treadle.core.dtypes import DType, bfloat16, float16, int64
 
@@ -74,6 +75,7 @@ class _Writer:
         self.width = width
         self.f = Function(name, PARAMETERS)
         args = self.f.parameters[0]
+        self.f.sizes_from = len(kernel.buffers)
         self.pointers: dict[Buffer, Value] = {}
         for k, buffer in enumerate(kernel.buffers):
             slot = self.f.pointer(args, integer(k), "ptr")
@@ -87,7 +89,7 @@ class _Writer:
         self._open(begin, end, 1)
         self._bind_block(self.levels[-1])
         for var in self.kernel.serial:
-            level = self._open(integer(0), integer(var.extent), 1)
+            level = self._open(integer(0), self.f.number(var.extent), 1)
             assert level.loop is not None
             level.counters[var] = level.loop.counter
         rows = [w for w in self.kernel.writes if not w.offset.variables & set(self.kernel.columns)]
@@ -107,20 +109,20 @@ class _Writer:
         assert level.loop is not None
         left = level.loop.counter
         f = self.f
-        if self.kernel.strips > 1:
-            count = integer(self.kernel.strips)
+        if self.kernel.is_stripped:
+            count = f.number(self.kernel.strips)
             strip = f.binary("urem", left, count) if self.kernel.rows else left
             left = f.binary("udiv", left, count) if self.kernel.rows else integer(0)
             self.first = f.binary("mul", strip, integer(self.kernel.strip))
             past = f.binary("add", self.first, integer(self.kernel.strip))
-            self.past = f.intrinsic("smin", past, integer(self.kernel.columns[0].extent))
+            self.past = f.intrinsic("smin", past, f.number(self.kernel.columns[0].extent))
         for k in range(len(self.kernel.rows) - 1, -1, -1):
             var = self.kernel.rows[k]
             if k == 0:
                 level.counters[var] = left
             else:
-                level.counters[var] = f.binary("urem", left, integer(var.extent))
-                left = f.binary("udiv", left, integer(var.extent))
+                level.counters[var] = f.binary("urem", left, self.f.number(var.extent))
+                left = f.binary("udiv", left, self.f.number(var.extent))
         level.block = f.here
 
     # levels
@@ -166,21 +168,22 @@ class _Writer:
     def _columns(self, writes: list[Write]) -> None:
         *outer, last = self.kernel.columns
         for var in outer:
-            level = self._open(integer(0), integer(var.extent), 1)
+            level = self._open(integer(0), self.f.number(var.extent), 1)
             assert level.loop is not None
             level.counters[var] = level.loop.counter
         count = self._lane_count(last.extent, len(self.kernel.expressions))
-        if self.kernel.strips > 1:
-            rest = self.kernel.strip % count != 0 or last.extent % count != 0
+        rest = is_extent(last.extent) or last.extent % count != 0
+        if self.kernel.is_stripped:
+            rest = rest or self.kernel.strip % count != 0
             self._through_lanes(last, count, self.first, self.past, rest, writes)
         else:
-            self._through_lanes(last, count, integer(0), integer(last.extent), last.extent % count != 0, writes)
+            self._through_lanes(last, count, integer(0), self.f.number(last.extent), rest, writes)
         for _ in outer:
             self._close()
 
     def _lane_count(self, extent: int, expressions: int, most: int = 2) -> int:
         full = self.width // 4 * (most if expressions <= 60 else 1)
-        while full > 2 and full // 2 >= extent:
+        while full > 2 and not is_extent(extent) and full // 2 >= extent:
             full //= 2
         return full
 
@@ -192,7 +195,7 @@ class _Writer:
             length = self.f.binary("sub", past, first)
             whole = self.f.binary("add", first, self.f.binary("and", length, integer(-count)))
             self.levels[-1].block = self.f.here
-        if not rest or first.text != "0" or var.extent >= count:
+        if not rest or first.text != "0" or is_extent(var.extent) or var.extent >= count:
             level = self._open(first, whole, count)
             assert level.loop is not None
             level.counters[var] = level.loop.counter
@@ -273,7 +276,7 @@ class _Writer:
         f, kind = self.f, llvm_type(expr.dtype)
         if expr not in self.scratch:
             # Whole vectors are written and read, also those that reach past the row's end.
-            size = -(-lanes.variable.extent // 64) * 64
+            size = LONGEST_SAVED if is_extent(lanes.variable.extent) else -(-lanes.variable.extent // 64) * 64
             self.scratch[expr] = f.stack(f"[{size} x {_memory_type(expr.dtype)}]")
         memory = _memory_type(expr.dtype)
         place = f.pointer(self.scratch[expr], lanes.base, memory)
@@ -340,7 +343,7 @@ class _Writer:
     def _affine(self, value: Affine, *, scalar: bool) -> Value:
         """`scalar`: of the first lane."""
         if value.is_constant:
-            return integer(value.constant)
+            return self.f.number(value.constant)
         k = self._level_of(value.variables)
         key = (value, scalar)
         known = self.levels[k].cache.get(key)
@@ -353,12 +356,12 @@ class _Writer:
         inner = [(a, c) for a, c in value.terms if self._level_of(a.variables) == k]
         outer = [(a, c) for a, c in value.terms if self._level_of(a.variables) < k]
         total: Value | None = None
-        if outer or value.constant:
+        if outer or not _is(value.constant, 0):
             total = self._affine(Affine(value.constant, tuple(outer)), scalar=scalar)
         for atom, c in inner:
             part = self._atom(atom, scalar)
-            if c != 1:
-                part = self.f.binary("mul nsw", part, integer(c))
+            if not _is(c, 1):
+                part = self.f.binary("mul nsw", part, self.f.number(c))
             total = part if total is None else self.f.binary("add nsw", total, part)
         assert total is not None
         return total
@@ -375,13 +378,15 @@ class _Writer:
         if isinstance(atom, (Quotient, Remainder)):
             inner = self._affine(atom.value, scalar=scalar)
             op = "udiv" if isinstance(atom, Quotient) else "urem"
-            return self.f.binary(op, inner, integer(atom.divisor))
+            return self.f.binary(op, inner, self.f.number(atom.divisor))
         return self.value(atom.expression)
 
     def _narrow(self, c: Condition) -> Value | None:
         """A condition's index in all lanes in 32 bits: half the work of 64; None where these are too few."""
         lanes, value = self._lanes, c.value
         coefficient = value.coefficient(lanes.variable) if lanes is not None else None
+        if any(map(is_extent, (coefficient, c.low, c.high, *value.bounds))):
+            return None
         if lanes is None or not coefficient or max(map(abs, (*value.bounds, c.low, c.high))) >= 1 << 30:
             return None
         numbers = _numbers(lanes.count, "i32", coefficient)
@@ -393,12 +398,12 @@ class _Writer:
             value = self._narrow(c)
             if value is None:
                 value = self.index(c.value)
-            kind = value.kind
-            if c.low == c.high:
-                here = self.f.compare("icmp eq", value, integer(c.low, kind))
+            low, span = (Value(self.f.number(n).text, value.kind) for n in (c.low, c.high - c.low))
+            if _is(c.high - c.low, 0):
+                here = self.f.compare("icmp eq", value, low)
             else:
-                moved = value if c.low == 0 else self.f.binary("sub", value, integer(c.low, kind))
-                here = self.f.compare("icmp ule", moved, integer(c.high - c.low, kind))
+                moved = value if _is(c.low, 0) else self.f.binary("sub", value, low)
+                here = self.f.compare("icmp ule", moved, span)
             total = here if total is None else self.f.binary("and", total, here)
         assert total is not None
         return total
@@ -408,7 +413,7 @@ class _Writer:
     def _load(self, expr: Load) -> Value:
         f, buffer = self.f, expr.buffer
         memory = _memory_type(buffer.dtype)
-        if not buffer.size:
+        if _is(buffer.size, 0):
             return constant(0, llvm_type(expr.dtype))
         lanes = self._lanes
         if lanes is None or lanes.variable not in expr.variables:
@@ -425,13 +430,13 @@ class _Writer:
             mask = inside if mask is None else f.binary("and", mask, inside)
         coefficient = expr.offset.coefficient(lanes.variable)
         align = buffer.dtype.numpy.itemsize
-        if coefficient == 0:  # only whether it is read depends on the lane
+        if _is(coefficient, 0):  # only whether it is read depends on the lane
             pointer = f.pointer(self.pointers[buffer], self.index(expr.offset), memory)
             somewhere = f.call(f"llvm.vector.reduce.or.v{lanes.count}i1", "i1", 0, mask) if mask else None
             safe = f.select(somewhere, pointer, self.pointers[buffer]) if somewhere else pointer
             one = f.splat(self._from_memory(f.load(memory, safe, align=align), buffer.dtype), lanes.count)
             return f.select(mask, one, constant(0, one.kind)) if mask else one
-        if coefficient == 1:
+        if _is(coefficient, 1):
             pointer = f.pointer(self.pointers[buffer], self._affine(expr.offset, scalar=True), memory)
             if mask is None:
                 return self._from_memory(f.load(memory, pointer, lanes.count, align), buffer.dtype)
@@ -465,7 +470,7 @@ class _Writer:
             f.store(value, f.pointer(self.pointers[w.buffer], self.index(w.offset), memory), align)
             return
         value = f.splat(value, lanes.count)
-        if w.offset.coefficient(lanes.variable) == 1:
+        if _is(w.offset.coefficient(lanes.variable), 1):
             pointer = f.pointer(self.pointers[w.buffer], self._affine(w.offset, scalar=True), memory)
             if lanes.mask is None:
                 f.store(value, pointer, align)
@@ -480,11 +485,11 @@ class _Writer:
     # reductions
 
     def _reduce(self, expr: Reduce) -> Value:
-        if prod(v.extent for v in expr.loops) == 0:
+        if any(_is(v.extent, 0) for v in expr.loops):
             return constant(_identity(expr.op, expr.dtype), llvm_type(expr.dtype))
         if expr.op in ("argmax", "argmin"):
             return self._reduce_to_place(expr)
-        if self._lanes is not None or expr.loops[-1].extent == 1:
+        if self._lanes is not None or _is(expr.loops[-1].extent, 1):
             return self._reduce_in_each_lane(expr, self._lanes.count if self._lanes else 0)
         return self._reduce_across_lanes(expr)
 
@@ -492,7 +497,7 @@ class _Writer:
         first = self.f.splat(constant(_identity(expr.op, expr.dtype), llvm_type(expr.dtype)), count)
         total = first
         for var in expr.loops:
-            level = self._open(integer(0), integer(var.extent), 1, total)
+            level = self._open(integer(0), self.f.number(var.extent), 1, total)
             assert level.loop is not None
             level.counters[var] = level.loop.counter
             level.lanes = self.levels[-2].lanes
@@ -516,19 +521,20 @@ class _Writer:
         neutral = constant(_identity(expr.op, expr.dtype), kind)
         total = self.f.splat(neutral, count)
         for var in outer:
-            level = self._open(integer(0), integer(var.extent), 1, total)
+            level = self._open(integer(0), self.f.number(var.extent), 1, total)
             assert level.loop is not None
             level.counters[var] = level.loop.counter
             total = level.loop.carried[0]
         saving: list[Expr] = []
         whole = last.extent // count * count
-        for start, stop in ((0, whole), (whole, last.extent)):
-            if start == stop:
+        for start, stop, is_rest in ((0, whole, False), (whole, last.extent, True)):
+            if _is(stop - start, 0):
                 continue
-            level = self._open(integer(start), integer(stop), count, total)
+            begin, end = self.f.number(start), self.f.number(stop)
+            level = self._open(begin, end, count, total)
             assert level.loop is not None
             level.counters[last] = level.loop.counter
-            mask = self._tail(level.loop.counter, integer(stop), count) if start == whole else None
+            mask = self._tail(level.loop.counter, end, count) if is_rest else None
             level.block = self.f.here
             level.lanes = Lanes(last, count, level.loop.counter, mask, saving)
             element = self.f.splat(self.value(expr.body), count)
@@ -565,7 +571,7 @@ class _Writer:
         count = self._lanes.count if self._lanes else 0
         larger = expr.op == "argmax"
         best = f.splat(constant(_identity("max" if larger else "min", dtype), kind), count)
-        level = self._open(integer(0), integer(var.extent), 1, best, f.splat(integer(-1, "i32"), count))
+        level = self._open(integer(0), self.f.number(var.extent), 1, best, f.splat(integer(-1, "i32"), count))
         loop = level.loop
         assert loop is not None
         level.counters[var] = loop.counter
@@ -599,6 +605,11 @@ def _identity(op: str, dtype: DType) -> Any:
         return -np.inf if op == "max" else np.inf
     bounds = np.iinfo(dtype.numpy)
     return int(bounds.min if op == "max" else bounds.max)
+
+
+def _is(size: int | None, number: int) -> bool:
+    """Whether a size is this number, whatever the sizes are that are known only when the kernel runs."""
+    return not is_extent(size) and size == number
 
 
 def _numbers(count: int, kind: str, step: int = 1) -> Value:

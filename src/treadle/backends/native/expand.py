@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from treadle.backends.native.extents import is_extent, rough
 from treadle.core.dtypes import bfloat16, float16, float32
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.primitive import PRIMITIVES
@@ -15,6 +16,7 @@ from treadle.core.primitive import PRIMITIVES
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 INLINED = {"call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}
+PARTS = 16  # of a reduction over an axis whose size is not known
 PARTIAL = 32768  # elements from which on a reduction is done in two steps
 HALVES = (float16, bfloat16)
 
@@ -159,10 +161,10 @@ def products_as_loops(graph: Graph) -> Graph:
         free = [[a for a in range(v.spec.ndim) if a not in (*batch[k], *axes[k])] for k, v in enumerate((x, y))]
         sizes = [prod(v.spec.shape[a] for a in free[k]) for k, v in enumerate((x, y))]
         summed = prod(x.spec.shape[a] for a in axes[0])
-        if axes[0] and min(sizes) > 1 and summed > 1:
+        if axes[0] and all(n > 1 for n in sizes) and summed > 1:
             return None
-        larger = 0 if sizes[0] >= sizes[1] else 1
-        if axes[0] and max(sizes) > 1 and not _neighbours(node.inputs[larger], axes[larger]):
+        larger = 0 if rough(sizes[0]) >= rough(sizes[1]) else 1
+        if axes[0] and any(n > 1 for n in sizes) and not _neighbours(node.inputs[larger], axes[larger]):
             return None
         lead = [x.spec.shape[a] for a in batch[0]]
         rows, columns = ([v.spec.shape[a] for a in free[k]] for k, v in enumerate((x, y)))
@@ -197,11 +199,14 @@ def split_reductions(graph: Graph) -> Graph:
         made = prod(node.outputs[0].spec.shape)
         summed = prod(shape[a] for a in axes)
         along_rows = x.spec.ndim - 1 in axes
-        if summed < 128 or summed * made < PARTIAL or (along_rows and made >= 16) or not isinstance(x, Var):
+        few = rough(summed) < 128 or rough(summed * made) < PARTIAL
+        if few or (along_rows and rough(made) >= 16) or not isinstance(x, Var):
             return None
         first = axes[0]
         n = shape[first]
         assert isinstance(n, int)
+        if is_extent(n):
+            return _filled_up(new, node, x, first, n) if node.primitive.name == "sum" else None
         if len(axes) > 1 and 8 <= n <= 512 and summed // n >= 8:
             inner = new.add(node.primitive.name, x, axes=axes[1:])
             return [new.add(node.primitive.name, inner, axes=(first,))]
@@ -213,6 +218,18 @@ def split_reductions(graph: Graph) -> Graph:
         return [new.add(node.primitive.name, inner, axes=(first,))]
 
     return rewritten(graph, rewrite)
+
+
+def _filled_up(new: Nodes, node: Node, x: Var, first: int, n: int) -> Sequence[Atom]:
+    """A sum over an axis whose size is known only when it runs: filled up with zeros, it can be cut into parts."""
+    each = n // PARTS + 1
+    none = (0,) * x.spec.ndim
+    high = tuple(each * PARTS - n if a == first else 0 for a in range(x.spec.ndim))
+    filled = new.add("pad", x, new.scalar(0, x), low=none, high=high, interior=none)
+    shape = x.spec.shape
+    parts = new.add("reshape", filled, shape=(*shape[:first], PARTS, each, *shape[first + 1 :]))
+    inner = new.add("sum", parts, axes=tuple(a + 1 for a in node.params["axes"]))
+    return [new.add("sum", inner, axes=(first,))]
 
 
 EXPANDED = ("logsumexp",)  # what a pass always replaces

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from treadle.backends.native import engine
+from treadle.backends.native.extents import spec_at
 from treadle.backends.native.plan import Branch, Host, Item, Launch, Plan, Repeat, Turn, While
 from treadle.backends.native.target import host
 from treadle.core.graph import Node
@@ -120,7 +121,8 @@ def explain(plan: Plan) -> Explanation:
             if var in fusion.stored and reason not in ("an input", "an output") and var in fusion.makers:
                 node = fusion.makers[var]
                 where = place_text(node.source, node.scope)
-                kept.append((f"{node.primitive.name} {var.spec}", f"{reason}{f'  ({where})' if where else ''}"))
+                spec = spec_at(var.spec, plan.sizes)
+                kept.append((f"{node.primitive.name} {spec}", f"{reason}{f'  ({where})' if where else ''}"))
     nodes = sum(len(f.graph.nodes) for f in plan.fusions)
     return Explanation(graph.name, list(kernels_of(plan)), kept, nodes, plan.arena)
 
@@ -167,7 +169,7 @@ def _kernel(number: int, item: Item, depth: int, rounds: int) -> Kernel:
             depth,
             rounds,
             0,
-            int(size),
+            size,
             1,
             scope,
             source,

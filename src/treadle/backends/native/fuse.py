@@ -20,6 +20,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Load, Reduce, walk
+from treadle.backends.native.extents import rough
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import EXPENSIVE
 from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter, shape_of
@@ -108,7 +109,7 @@ def is_large_product(node: Node) -> bool:
         prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])])
         for k, s in enumerate(shapes)
     ]
-    return summed > 1 and summed * made >= (4096 if min(free) > 1 else MATRIX_VECTOR)
+    return summed > 1 and rough(summed * made) >= (4096 if min(free) > 1 else MATRIX_VECTOR)
 
 
 def trailing(node: Node) -> bool:
@@ -237,8 +238,8 @@ class _Fusing:
         uses = self._uses(out)
         if len(uses) > 1 and cost > CHEAP:
             return f"read by {len(uses)} nodes"
-        size = prod(out.spec.shape)
-        if cost > 2 and any(prod(r.outputs[0].spec.shape) > 2 * size for r in uses if r.primitive.name in RULES):
+        size = rough(prod(out.spec.shape))
+        if cost > 2 and any(rough(prod(r.outputs[0].spec.shape)) > 2 * size for r in uses if r.primitive.name in RULES):
             return "read many times"
         return ""
 
@@ -342,7 +343,7 @@ class _Fusing:
 
     def _runs_along(self, node: Node, rows: int, columns: int) -> bool:
         """Whether what a row reduction reads are neighbours in memory; else lanes had better go across the rows."""
-        if columns < 8:
+        if rough(columns) < 8:
             return False
         row, column = LoopVar(rows), LoopVar(columns)
         low = Lowering(self.kept, self.makers, inline=lambda v: v is node.outputs[0])
@@ -369,7 +370,7 @@ class _Fusing:
         if size == 0 or 0 in (rows, columns, group.rows, group.columns):
             return False
         if columns != 1:  # a reduction along rows
-            if rows < FEW and rows * columns > LARGE:  # threads share rows, and there are too few
+            if rough(rows) < FEW and rough(rows * columns) > LARGE:  # threads share rows, and there are too few
                 return False
             if group.columns != 1 and (group.rows, group.columns) != (rows, columns):
                 return False

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from treadle.backends.native.expand import Nodes
-from treadle.core.dtypes import int32
+from treadle.backends.native.extents import is_extent
+from treadle.core.dtypes import int32, int64
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.spec import Spec
 
@@ -102,7 +103,7 @@ def _indexed(node: Node) -> tuple[list[Node], Var | None]:
             stop=(*indices.spec.shape[:-1], j + 1),
             step=(1,) * indices.spec.ndim,
         )
-        outside = _outside(new, column, int(n))
+        outside = _outside(new, column, n)
         if outside is None:
             continue
         here = new.add("any", outside, axes=tuple(range(outside.spec.ndim)))
@@ -117,7 +118,11 @@ def _outside(new: Nodes, column: Var, size: int) -> Var | None:
     parts = []
     if dtype.kind == "i":
         parts.append(new.add("lt", column, new.scalar(0, column)))
-    if size <= np.iinfo(dtype.numpy).max:
+    if is_extent(size):
+        wide = dtype if dtype.bits == 64 else int64
+        wider = column if dtype is wide else new.add("cast", column, dtype=wide)
+        parts.append(new.add("ge", wider, new.add("cast", new.add("size", size=size), dtype=wide)))
+    elif size <= np.iinfo(dtype.numpy).max:
         parts.append(new.add("ge", column, new.scalar(size, column)))
     if not parts:
         return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, Union
 
+from treadle.backends.native.extents import order
+
 _numbers = itertools.count()
 
 
@@ -55,7 +57,7 @@ class Quotient:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        return (1, self.divisor, *self.value.order)
+        return (1, order(self.divisor), *self.value.order)
 
     @property
     def variables(self) -> frozenset[LoopVar]:
@@ -78,7 +80,7 @@ class Remainder:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        return (2, self.divisor, *self.value.order)
+        return (2, order(self.divisor), *self.value.order)
 
     @property
     def variables(self) -> frozenset[LoopVar]:
@@ -130,7 +132,7 @@ class Affine:
 
     @cached_property
     def order(self) -> tuple[Any, ...]:
-        return (self.constant, tuple((atom.order, c) for atom, c in self.terms))
+        return (order(self.constant), tuple((atom.order, order(c)) for atom, c in self.terms))
 
     @cached_property
     def variables(self) -> frozenset[LoopVar]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import prod
 
 from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, computed_in, walk
+from treadle.backends.native.extents import is_extent, rough
 from treadle.backends.native.index import Affine, LoopVar
 
 STRIP = 8192  # elements of one strip at most, where a long row is shared between threads
@@ -59,22 +60,25 @@ class LoopKernel:
     @cached_property
     def strip(self) -> int:
         """Elements of a strip: fewer in a short row, as long as each strip is worth a thread's while."""
-        extent = self.columns[0].extent
-        each = self.operations // max(1, prod(v.extent for v in self.rows) * extent)
+        extent = rough(self.columns[0].extent)
+        each = rough(self.operations) // max(1, prod(rough(v.extent) for v in self.rows) * extent)
         length = STRIP
         while length > SHORTEST_STRIP and FEW_STRIPS * length > extent and length // 2 * each >= STRIP_WORK:
             length //= 2
         return length
 
     @cached_property
-    def strips(self) -> int:
-        """Into how many strips the columns of a row are cut, for threads to share."""
-        if self.serial or len(self.columns) != 1 or self.columns[0].extent < 2 * self.strip:
-            return 1
+    def is_stripped(self) -> bool:
+        """Whether the columns of a row are cut into strips, for threads to share."""
+        if self.serial or len(self.columns) != 1 or rough(self.columns[0].extent) < 2 * self.strip:
+            return False
         shared = any(isinstance(e, Reduce) and self.columns[0] not in e.variables for e in self.expressions)
-        if shared or any(self.columns[0] not in w.offset.variables for w in self.writes):
-            return 1
-        return -(-self.columns[0].extent // self.strip)
+        return not shared and all(self.columns[0] in w.offset.variables for w in self.writes)
+
+    @cached_property
+    def strips(self) -> int:
+        """How many strips a row has."""
+        return -(-self.columns[0].extent // self.strip) if self.is_stripped else 1
 
     @cached_property
     def blocks(self) -> int:
@@ -92,7 +96,7 @@ class LoopKernel:
     @cached_property
     def saved(self) -> frozenset[Expr]:
         """What several passes over a row compute, and is worth keeping from the first one to the others."""
-        if len(self.columns) != 1 or self.serial or self.strips > 1 or self.columns[0].extent > LONGEST_SAVED:
+        if len(self.columns) != 1 or self.serial or self.is_stripped:
             return frozenset()
         loops = self.columns
         passes = [[e.body] for e in self.expressions if isinstance(e, Reduce) and e.loops == loops]
@@ -103,14 +107,7 @@ class LoopKernel:
             found = _costly(roots, loops[0])
             twice |= found & seen
             seen |= found
-        return frozenset(twice)
-
-    @cached_property
-    def grain(self) -> int:
-        """How many blocks a thread takes at a time; all of them where sharing does not pay."""
-        if self.operations < WORTH_SHARING or self.blocks == 1:
-            return self.blocks
-        return max(1, CHUNK * self.blocks // self.operations)
+        return frozenset(twice) if twice and self.columns[0].extent <= LONGEST_SAVED else frozenset()
 
     def __str__(self) -> str:
         lines = [f"for {v} < {v.extent}" for v in self.rows]
@@ -118,7 +115,17 @@ class LoopKernel:
         lines += [f"  for {v} < {v.extent}" for v in self.columns]
         lines += [f"    {e!r} = {e.describe()}" for e in self.expressions]  # type: ignore[attr-defined]
         lines += [f"    {w}" for w in self.writes]
+        if self.columns and is_extent(self.columns[-1].extent):  # what a size that is not known does not say itself
+            lines += [f"  in strips of {self.strip}"] if self.is_stripped else []
+            lines += [f"  keeping {e!r}" for e in self.saved]
         return "\n".join(lines)
+
+
+def grain(operations: int, blocks: int, chunk: int = CHUNK, worth: int = WORTH_SHARING) -> int:
+    """How many blocks a thread takes at a time; all of them where sharing does not pay."""
+    if operations < worth or blocks == 1:
+        return blocks
+    return max(1, chunk * blocks // operations)
 
 
 def _costly(roots: list[Expr], column: LoopVar) -> set[Expr]:

@@ -23,6 +23,7 @@ from treadle.backends.native.expressions import (
     Test,
     computed,
 )
+from treadle.backends.native.extents import is_extent
 from treadle.backends.native.index import Affine, Computed, LoopVar
 from treadle.core.dtypes import bool_, int32, int64, uint32, uint64
 from treadle.core.graph import Atom, Literal, Node, Var
@@ -358,7 +359,8 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
 
 @_rule("size")
 def _(low: Lowering, node: Node, place: Place) -> Expr:
-    return low.table.const(node.params["size"], int32)
+    size = node.params["size"]
+    return low.table.add(Index(ix.constant(size), int32)) if is_extent(size) else low.table.const(size, int32)
 
 
 @_rule("gather")

@@ -7,6 +7,7 @@ import functools
 import os
 from pathlib import Path
 
+from treadle.backends.native.extents import at_sizes, spec_at
 from treadle.backends.native.plan import Plan
 from treadle.core.source import place_text
 
@@ -20,16 +21,16 @@ def check_memory(plan: Plan) -> None:
         MemoryError: its working memory and outputs are larger than all the memory that the process may have; the
             message names the largest values.
     """
-    outputs = sum(_bytes(s.shape, s.dtype.numpy.itemsize) for s in plan.graph.output_specs)
+    outputs = sum(_bytes(s.shape, s.dtype.numpy.itemsize) for s in plan.output_specs)
     needed, limit = plan.arena + outputs, memory_limit()
     if limit is None or needed <= limit:
         return
     kept = [
-        (b.bytes, v, f.makers[v]) for f in plan.fusions for v, b in f.kept.items() if v in f.stored and v in f.makers
+        (at_sizes(b.bytes, plan.sizes), v, f.makers[v]) for f in plan.fusions for v, b in f.kept.items() if v in f.stored and v in f.makers
     ]
     kept.sort(key=lambda item: -item[0])
     lines = [
-        f"  {size / 1e9:.1f} GB for {node.primitive.name} {var.spec} ({place_text(node.source, node.scope)})"
+        f"  {size / 1e9:.1f} GB for {node.primitive.name} {spec_at(var.spec, plan.sizes)} ({place_text(node.source, node.scope)})"
         for size, var, node in kept[:SHOWN]
     ]
     raise MemoryError(

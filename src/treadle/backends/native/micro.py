@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from treadle.backends.native.assembly import Function, Loop, Value, constant, integer, llvm_type
 from treadle.backends.native.contraction import Schedule
 from treadle.backends.native.emitting import PARAMETERS
+from treadle.backends.native.extents import is_extent
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
@@ -22,6 +23,8 @@ class _Writer:
     def __init__(self, s: Schedule, name: str, target: Target) -> None:
         self.s, self.target = s, target
         self.f = f = Function(name, PARAMETERS)
+        f.sizes_from = 3
+        self.left: Value | None = None  # how much of a sum whose length is not known is left for a block
         self.kind = llvm_type(s.product.out.dtype)
         self.align = s.product.out.dtype.numpy.itemsize
         args = f.parameters[0]
@@ -42,18 +45,18 @@ class _Writer:
         left = task
         for n, pieces in reversed(list(zip(s.counts, s.pieces, strict=True))):
             if pieces == 1:
-                ranges.insert(0, (integer(0), integer(n)))
+                ranges.insert(0, (integer(0), f.number(n)))
                 continue
             part = f.binary("urem", left, integer(pieces))
             left = f.binary("udiv", left, integer(pieces))
-            if pieces == n:
+            if not is_extent(n) and pieces == n:
                 ranges.insert(0, (part, f.binary("add", part, integer(1))))
                 continue
-            size = integer(-(-n // pieces))
+            size = f.number(-(-n // pieces))
             first = f.binary("mul", part, size)
-            past = f.intrinsic("smin", f.binary("add", first, size), integer(n))
+            past = f.intrinsic("smin", f.binary("add", first, size), f.number(n))
             ranges.insert(0, (first, past))
-        begins = tuple(integer(b) for b in s.product.begins)
+        begins = tuple(f.number(b) for b in s.product.begins)
         self._around(list(s.others), ranges, begins)
 
     def _around(self, axes: list[Axis], ranges: list[tuple[Value, Value]], at: Sequence[Value]) -> None:
@@ -71,7 +74,10 @@ class _Writer:
         """Loops over blocks of sums; `first` says whether nothing has been summed yet."""
         if axes:
             axis = axes[0]
-            with self.f.loop(integer(0), integer(axis.extent), 1) as loop:
+            with self.f.loop(integer(0), self.f.number(axis.extent), 1) as loop:
+                if self.s.cut is not None and len(axes) == 1:
+                    done = self.f.binary("mul", loop.counter, self.f.number(self.s.inner[0].extent))
+                    self.left = self.f.binary("sub", self.f.number(self.s.cut), done)
                 here = self.f.compare("icmp eq", loop.counter, integer(0))
                 here = here if first is None else self.f.binary("and", first, here)
                 self._sums(axes[1:], ranges, self._moved(at, loop.counter, axis), here)
@@ -80,40 +86,42 @@ class _Writer:
 
     def _panels(self, ranges: list[tuple[Value, Value]], at: Sequence[Value], first: Value | None) -> None:
         s, f = self.s, self.f
-        whole = s.lane.extent // s.width
 
-        def panel(loop: Loop, columns: int) -> None:
+        def panel(loop: Loop, columns: int | Value) -> None:
             x, y, out = at
-            y = f.binary("add", y, f.binary("mul", loop.counter, integer(s.panel_step)))
+            y = f.binary("add", y, f.binary("mul", loop.counter, f.number(s.panel_step)))
             out = f.binary("add", out, f.binary("mul", loop.counter, integer(s.width)))
             self._tiles(ranges[-2], (x, y, out), columns, first)
 
-        self._in_two(ranges[-1], whole, s.lane.extent - whole * s.width, s.width, panel)
+        self._in_two(ranges[-1], s.lane.extent, s.width, panel)
 
-    def _tiles(self, over: tuple[Value, Value], at: Sequence[Value], columns: int, first: Value | None) -> None:
+    def _tiles(
+        self, over: tuple[Value, Value], at: Sequence[Value], columns: int | Value, first: Value | None
+    ) -> None:
         s, f = self.s, self.f
-        whole = s.tile.extent // s.height
 
-        def tile(loop: Loop, rows: int) -> None:
+        def tile(loop: Loop, rows: int | Value) -> None:
             x, y, out = at
-            x = f.binary("add", x, f.binary("mul", loop.counter, integer(s.tile_step)))
-            out = f.binary("add", out, f.binary("mul", loop.counter, integer(s.tile.out * s.height)))
+            x = f.binary("add", x, f.binary("mul", loop.counter, f.number(s.tile_step)))
+            out = f.binary("add", out, f.binary("mul", loop.counter, f.number(s.tile.out * s.height)))
             self._tile((x, y, out), rows, columns, first)
 
-        self._in_two(over, whole, s.tile.extent - whole * s.height, s.height, tile)
+        self._in_two(over, s.tile.extent, s.height, tile)
 
     def _in_two(
-        self, over: tuple[Value, Value], whole: int, rest: int, size: int, body: Callable[[Loop, int], None]
+        self, over: tuple[Value, Value], extent: int, size: int, body: Callable[[Loop, int | Value], None]
     ) -> None:
-        """A loop over complete pieces, and the incomplete last one if there is one."""
+        """A loop over complete pieces, and the incomplete last one if there is one; its size may be known only here."""
         f = self.f
         first, past = over
-        if whole:
-            end = f.intrinsic("smin", past, integer(whole)) if rest else past
+        whole = extent // size
+        rest = f.number(extent - whole * size) if is_extent(extent) else extent - whole * size
+        if is_extent(extent) or whole:
+            end = f.intrinsic("smin", past, f.number(whole)) if rest else past
             with f.loop(first, end, 1) as loop:
                 body(loop, size)
         if rest:
-            start = f.intrinsic("smax", first, integer(whole)) if whole else first
+            start = f.intrinsic("smax", first, f.number(whole)) if is_extent(extent) or whole else first
             with f.loop(start, past, 1) as loop:
                 body(loop, rest)
 
@@ -121,20 +129,27 @@ class _Writer:
         f = self.f
         out = []
         for place, step in zip(at, (axis.x, axis.y, axis.out), strict=True):
-            out.append(f.binary("add", place, f.binary("mul", counter, integer(step))) if step else place)
+            stays = not is_extent(step) and step == 0
+            out.append(place if stays else f.binary("add", place, f.binary("mul", counter, f.number(step))))
         return tuple(out)
 
     # the tile in registers
 
-    def _tile(self, at: Sequence[Value], rows: int, columns: int, first: Value | None) -> None:
+    def _tile(self, at: Sequence[Value], rows: int | Value, columns: int | Value, first: Value | None) -> None:
+        """One tile. Of one whose size is known only here all rows are computed: those beyond it as the first one again,
+        and they are not stored.
+        """
         f, s = self.f, self.s
         x, y, out = at
-        vectors = -(-columns // s.lanes)
-        mask = self._mask(columns - (vectors - 1) * s.lanes) if columns % s.lanes else None
+        live = rows if isinstance(rows, Value) else None
+        height = s.height if isinstance(rows, Value) else rows
+        there = [None if live is None or r == 0 else f.compare("icmp sgt", live, integer(r)) for r in range(height)]
+        masks = self._masks(columns)
+        vectors = len(masks)
         zero = f.splat(constant(0.0, self.kind), s.lanes)
         places = []
-        for r in range(rows):
-            row = f.binary("add", out, integer(r * s.tile.out))
+        for r in range(height):
+            row = f.binary("add", out, self._row(r, s.tile.out, there))
             places.append(
                 [f.pointer(self.out, f.binary("add", row, integer(v * s.lanes)), self.kind) for v in range(vectors)]
             )
@@ -142,41 +157,71 @@ class _Writer:
             for row_places in places:
                 for place in row_places:
                     self._fetch(place, write=True)
-        sums = [zero] * (rows * vectors)
+        sums = [zero] * (height * vectors)
         if first is not None:
             again = f.binary("xor", first, integer(1, "i1"))
             sums = [
-                f.select(again, self._load(places[r][v], mask if v == vectors - 1 else None), zero)
-                for r in range(rows)
+                f.select(again, self._load(places[r][v], masks[v]), zero)
+                for r in range(height)
                 for v in range(vectors)
             ]
-        sums = self._inner(list(s.inner), x, y, sums, rows, vectors, None if s.padded else mask)
-        for r in range(rows):
+        xs = [self._row(r, s.tile.x, there) for r in range(height)]
+        sums = self._inner(list(s.inner), x, y, sums, xs, [None] * vectors if s.padded else masks)
+        for r in range(height):
             for v in range(vectors):
-                self._store(sums[r * vectors + v], places[r][v], mask if v == vectors - 1 else None)
+                self._store(sums[r * vectors + v], places[r][v], self._both(there[r], masks[v]))
+
+    def _row(self, r: int, step: int, there: Sequence[Value | None]) -> Value:
+        """How far a row of a tile is from its first."""
+        far, inside = self.f.number(r * step), there[r]
+        return far if inside is None else self.f.select(inside, far, integer(0))
+
+    def _both(self, row: Value | None, mask: Value | None) -> Value | None:
+        if row is None:
+            return mask
+        every = self.f.splat(row, self.s.lanes)
+        return every if mask is None else self.f.binary("and", every, mask)
+
+    def _masks(self, columns: int | Value) -> list[Value | None]:
+        """For each vector of a tile's row, which lanes are columns; None: all."""
+        f, lanes = self.f, self.s.lanes
+        if isinstance(columns, Value):
+            numbers = [", ".join(f"i64 {v * lanes + k}" for k in range(lanes)) for v in range(self.s.vectors)]
+            return [f.compare("icmp slt", Value(f"<{n}>", "i64", lanes), columns) for n in numbers]
+        whole, rest = divmod(columns, lanes)
+        return [None] * whole + ([self._mask(rest)] if rest else [])
 
     def _inner(
-        self, axes: list[Axis], x: Value, y: Value, sums: list[Value], rows: int, vectors: int, mask: Value | None
+        self,
+        axes: list[Axis],
+        x: Value,
+        y: Value,
+        sums: list[Value],
+        rows: Sequence[Value],
+        masks: Sequence[Value | None],
     ) -> list[Value]:
         f, s = self.f, self.s
         if axes:
             axis = axes[0]
-            with f.loop(integer(0), integer(axis.extent), 1, *sums) as loop:
+            end = f.number(axis.extent)
+            if self.left is not None and len(axes) == len(s.inner):
+                end = f.intrinsic("smin", end, self.left)
+            with f.loop(integer(0), end, 1, *sums) as loop:
                 px, py, _ = self._moved((x, y, integer(0)), loop.counter, replace_out(axis))
-                loop.next = self._inner(axes[1:], px, py, loop.carried, rows, vectors, mask)
+                loop.next = self._inner(axes[1:], px, py, loop.carried, rows, masks)
             return loop.carried
         columns = []
-        for v in range(vectors):
+        for v, mask in enumerate(masks):
             place = f.pointer(self.y, f.binary("add", y, integer(v * s.lanes)), self.kind)
-            columns.append(self._load(place, mask if v == vectors - 1 else None))
+            columns.append(self._load(place, mask))
             if s.fetches:
-                self._fetch(f.pointer(place, integer(AHEAD * s.inner[-1].y), self.kind))
+                self._fetch(f.pointer(place, f.number(AHEAD * s.inner[-1].y), self.kind))
         out = list(sums)
-        for r in range(rows):
-            place = f.pointer(self.x, f.binary("add", x, integer(r * s.tile.x)), self.kind)
+        for r, row in enumerate(rows):
+            place = f.pointer(self.x, f.binary("add", x, row), self.kind)
             one = f.splat(f.load(self.kind, place, align=self.align), s.lanes)
-            for v in range(vectors):
-                k = r * vectors + v
+            for v in range(len(masks)):
+                k = r * len(masks) + v
                 out[k] = self._multiply_add(one, columns[v], out[k])
         return out
 

@@ -7,6 +7,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Condition, Load, Table
+from treadle.backends.native.extents import is_extent, rough
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -17,6 +18,8 @@ STRETCH = 32  # columns of a panel from which on a row of it fills lines of the 
 
 def _chunk(summed: int) -> int:
     """How many sums of one narrow panel are written in a row, so that whole lines of the cache are complete."""
+    if is_extent(summed):
+        return 1
     return next((n for n in (16, 12, 8, 10, 14, 20, 24, 32) if summed % n == 0), 1)
 
 
@@ -43,7 +46,7 @@ def packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKerne
         target = target + counter * step
     column: Affine = ix.of(loops[len(others)]) * width + ix.of(loops[-1])
     inside = Condition(column, 0, lane.extent - 1)
-    value = table.add(Load(product.y, place, () if inside.always else (inside,)))
+    value = table.add(Load(product.y, place, (inside,) if is_extent(lane.extent) or not inside.always else ()))
     panel, inner = loops[len(others)], loops[-1]
     inside_rows = (panel, within, inner) if lane.y == 1 else (inner,)  # as the source lies in memory, if it can be
     outer = tuple(v for v in loops[:-1] if v.extent != 1 and v not in inside_rows)
@@ -74,8 +77,8 @@ def is_rather_turned(product: Product) -> bool:
 
     So it is where few rows meet a large y: `x @ w.T`, or the gradient of `x @ w` for x.
     """
-    rows = prod(a.extent for a in product.rows)
-    return rows > 2 and product.y.size > 2 * (product.x.size + product.out.size)
+    rows = rough(prod(a.extent for a in product.rows))
+    return rows > 2 and rough(product.y.size) > 2 * rough(product.x.size + product.out.size)
 
 
 def turned(product: Product, lane: Axis) -> tuple[Product, Axis, tuple[LoopKernel, ...]]:

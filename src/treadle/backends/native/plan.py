@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 
 from treadle.backends.native.assembly import Function
 from treadle.backends.native.expressions import Buffer
+from treadle.backends.native.extents import Facts, spec_at
 from treadle.backends.native.fuse import Fusion, Step, fuse
 from treadle.backends.native.steps import Work, group_work, node_work, supported
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
+from treadle.core.spec import Spec
 
 ALIGNMENT = 64
 COPIES = (("pack",), ("copy",))  # work that rearranges an operand; its last buffer is what it writes
@@ -36,7 +39,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a buffer lies: in array `number` of the caller, in constant `number`, or in piece `number` of the arena."""
+    """Where a buffer lies: in array `number` of the caller, in constant `number`, or in piece `number` of the arena.
+
+    In the space "size" it is no memory but a number: that of the named size `number`.
+    """
 
     space: str
     number: int
@@ -127,7 +133,11 @@ Item: TypeAlias = Union[Launch, Host, Turn, Repeat, While, Branch]
 
 @dataclass
 class Plan:
-    """Items, pieces of the arena, constants, and which arrays the caller passes (inputs, then outputs)."""
+    """Items, pieces of the arena, constants, and which arrays the caller passes (inputs, then outputs).
+
+    In a plan for sizes that are known only when it runs, some of its numbers are extents; `binding.py` puts numbers in
+    their place, and lays out the arena.
+    """
 
     graph: Graph
     items: list[Item]
@@ -135,6 +145,11 @@ class Plan:
     constants: list[Array]
     fusions: list[Fusion]
     arena: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)  # the named sizes that it was bound to
+
+    @property
+    def output_specs(self) -> list[Spec]:
+        return [spec_at(s, self.sizes) for s in self.graph.output_specs]
 
     def walk(self) -> Iterator[Item]:
         yield from _walk(self.items)
@@ -187,14 +202,15 @@ def _walk(items: Sequence[Item]) -> Iterator[Item]:
                 yield from _walk(branch)
 
 
-def plan(graph: Graph) -> Plan:
-    """The plan of a graph without captures and with known sizes."""
-    planner = _Planner()
+def plan(graph: Graph, facts: Facts | None = None) -> Plan:
+    """The plan of a graph without captures, whose sizes are numbers, or extents that know these facts."""
+    planner = _Planner(len(facts.values) if facts else 0)
     inputs = [Location("array", k) for k in range(len(graph.inputs))]
     outputs = [Location("array", len(inputs) + k) for k in range(len(graph.outputs))]
     items = planner.graph(graph, inputs, outputs)
     made = Plan(graph, items, planner.pieces, planner.constants, planner.fusions)
-    made.arena = place(made.pieces)
+    if facts is None:
+        made.arena = place(made.pieces)
     return made
 
 
@@ -221,7 +237,8 @@ def place(pieces: Sequence[Piece]) -> int:
 
 
 class _Planner:
-    def __init__(self) -> None:
+    def __init__(self, sizes: int) -> None:
+        self.sizes = tuple(Location("size", k) for k in range(sizes))  # what every kernel gets after its buffers
         self.pieces: list[Piece] = []
         self.constants: list[Array] = []
         self.fusions: list[Fusion] = []
@@ -382,7 +399,7 @@ class _Planner:
                 where.append(self.touch(own[buffer]))
             if copy is not None:
                 self.copies[copy] = where[-1]
-            launch = Launch(w.name, w.write, tuple(where), w.blocks, w.grain, w)
+            launch = Launch(w.name, w.write, (*where, *self.sizes), w.blocks, 0 if self.sizes else w.grain, w)
             if self.fixed and copies and all(place in self.fixed[-1] for place in where[:-1]):
                 self.before[-1].append(launch)
                 self.fixed[-1].add(where[-1])
@@ -473,10 +490,8 @@ CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] 
 
 
 def _bytes(atom: Atom) -> int:
-    size = 1
-    for n in atom.spec.shape:
-        size *= n
-    return int(size * atom.spec.dtype.numpy.itemsize)
+    size: int = prod(atom.spec.shape) * atom.spec.dtype.numpy.itemsize  # type: ignore[assignment]  # no Dims are left
+    return size
 
 
 __all__ = [

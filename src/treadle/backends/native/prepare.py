@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from treadle.backends.native.binding import bound
 from treadle.backends.native.expand import EXPANDED, INLINED, expand
 from treadle.backends.native.explain import Explanation, Kernel
 from treadle.backends.native.explain import code as code_of_plan
 from treadle.backends.native.explain import explain as explain_plan
+from treadle.backends.native.extents import Facts, SizeNeeded, typical
 from treadle.backends.native.guards import INDEX, guard
 from treadle.backends.native.ordering import ORDERINGS
-from treadle.backends.native.plan import CONTROL, plan
+from treadle.backends.native.plan import CONTROL, Plan, plan
 from treadle.backends.native.profile import measure
 from treadle.backends.native.run import Executable
 from treadle.backends.native.sequential import SEQUENTIAL
 from treadle.backends.native.steps import supported
 from treadle.backends.reference.run import bind_sizes, run_primitive
 from treadle.backends.reference.run import prepare as reference_prepare
-from treadle.core.dims import Size
 from treadle.core.errors import CheckError, TreadleError
 from treadle.core.graph import Graph, Node
 from treadle.core.primitive import all_primitives
@@ -29,6 +31,7 @@ from treadle.core.source import place_text
 
 Array = np.ndarray[Any, Any]
 KEPT = 64  # combinations of sizes of a graph with Dims
+KEPT_BYTES = 1 << 30  # of memory that they may hold together
 
 
 def prepare(graph: Graph) -> Executable | Guarded | BySizes:
@@ -37,11 +40,22 @@ def prepare(graph: Graph) -> Executable | Guarded | BySizes:
 
 
 class BySizes:
-    """An executable for a graph with Dims: one for each combination of sizes that it meets."""
+    """An executable for a graph with Dims.
+
+    The graph is planned for a whole class of sizes, and a plan is bound to the sizes of a call when these are met for
+    the first time: tables and memory, no compilation. Where something has to know a size (an axis to sort, say), the
+    graph is compiled for each combination of sizes.
+
+    Attributes:
+        plans: those made so far.
+        needed: why each combination of sizes is compiled by itself; empty if it is not.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._made: dict[tuple[tuple[str, Size], ...], Executable | Guarded] = {}
+        self.plans: list[Sized] = []
+        self.needed = ""
+        self._made: dict[tuple[tuple[str, int], ...], Executable | Guarded] = {}
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         return self._for(inputs)(inputs)
@@ -51,14 +65,75 @@ class BySizes:
         return self._for(inputs).at_sizes(inputs)
 
     def _for(self, inputs: Sequence[Array]) -> Executable | Guarded:
-        sizes = bind_sizes(self.graph.input_specs, [x.shape for x in inputs], self.graph.input_names)
+        sizes: Any = bind_sizes(self.graph.input_specs, [x.shape for x in inputs], self.graph.input_names)
         key = tuple(sorted(sizes.items()))
         made = self._made.get(key)
         if made is None:
-            if len(self._made) >= KEPT:
-                self._made.pop(next(iter(self._made)), None)
-            made = self._made[key] = compile_graph(checked(self.graph.substitute(sizes)))
+            made = self._prepare(dict(key))
+            self._forget(made)
+            self._made[key] = made
         return made
+
+    def _prepare(self, sizes: dict[str, int]) -> Executable | Guarded:
+        graph = checked(self.graph.substitute(sizes))
+        if min(sizes.values()) > 0 and not self.needed:
+            try:
+                planned = self._planned(sizes)
+                made = Executable(bound(planned.plan, planned.facts.named(sizes)))
+                return made if planned.checks is None else Guarded(graph, made, planned.checks)
+            except SizeNeeded as e:
+                self.needed = str(e)
+        return compile_graph(graph)
+
+    def _planned(self, sizes: dict[str, int]) -> Sized:
+        """A plan for these sizes: one that is there, one for their classes, or one that goes by just these sizes."""
+        for known in self.plans:
+            if known.facts.hold(sizes):
+                return known
+        for values in ({name: typical(n) for name, n in sizes.items()}, sizes):
+            made = sized(self.graph, Facts(values))
+            if made.facts.hold(sizes):
+                break
+        self.plans.append(made)
+        return made
+
+    def _forget(self, new: Executable | Guarded) -> None:
+        """Drop the oldest until there are few enough, and all together take little enough memory."""
+        total = _memory(new)
+        for key in reversed(self._made):
+            total += _memory(self._made[key])
+            if total > KEPT_BYTES:
+                break
+        else:
+            key = None
+        old = list(self._made)
+        for k in old[: max(len(old) + 1 - KEPT, old.index(key) + 1 if key is not None else 0)]:
+            del self._made[k]
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A plan for sizes of some classes, and what it takes for granted of them."""
+
+    facts: Facts
+    plan: Plan
+    checks: list[Node] | None
+
+
+def sized(graph: Graph, facts: Facts) -> Sized:
+    """A plan of a graph with Dims.
+
+    Raises:
+        SizeNeeded: something cannot be planned without knowing a size.
+    """
+    guarded, checks = guard(expand(graph.substitute(facts.extents())))
+    made = plan(guarded, facts)
+    facts.close()
+    return Sized(facts, made, checks)
+
+
+def _memory(made: Executable | Guarded) -> int:
+    return made.at_sizes(()).plan.arena
 
 
 def checked(graph: Graph) -> Graph:

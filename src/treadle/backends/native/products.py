@@ -15,6 +15,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Expr, Load
+from treadle.backends.native.extents import rough
 from treadle.backends.native.fuse import NUMBERS, Fusion
 from treadle.backends.native.index import Affine, LoopVar, Quotient, Remainder
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -301,11 +302,11 @@ def _memory_order(value: Expr, loops: tuple[LoopVar, ...]) -> tuple[int, ...]:
     if not loads:
         return tuple(range(len(loops)))
     far = {a: _reach(loads[0].offset, v) for a, v in enumerate(loops)}
-    return tuple(sorted(range(len(loops)), key=lambda a: (-far[a], a)))
+    return tuple(sorted(range(len(loops)), key=lambda a: (-rough(far[a]), a)))
 
 
 def _reach(offset: Affine, var: LoopVar) -> int:
-    return max((abs(c) for atom, c in offset.terms if var in atom.variables), default=0)
+    return max((rough(abs(c)) for atom, c in offset.terms if var in atom.variables), default=0)
 
 
 def _cuts(
@@ -337,7 +338,7 @@ def _product(form: _Form, x: Load, y: Load, target: Buffer, offset: Affine) -> P
 
 def merged(axes: Sequence[Axis]) -> list[Axis]:
     """Axes that can be gone through as one loop made one; the farthest apart first."""
-    return joined(sorted(axes, key=lambda a: (-abs(a.out), -abs(a.x), -abs(a.y))))
+    return joined(sorted(axes, key=lambda a: (-rough(abs(a.out)), -rough(abs(a.x)), -rough(abs(a.y)))))
 
 
 def joined(axes: Sequence[Axis]) -> list[Axis]:

@@ -48,7 +48,7 @@ class Executable:
             raise _of_a_kernel(plan, e) from e
         self._layout = _Layout(plan, {name: address for name, (address, _) in self._code.items()})
         self._free: list[_Context] = []
-        self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.graph.output_specs]
+        self._outputs = [_maker(tuple(map(int, s.shape)), s.dtype.numpy) for s in plan.output_specs]
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         context = self._context()
@@ -235,7 +235,9 @@ class _Layout:
             cell = (word, location, tuple(outer), last)
             self.cells.setdefault(last.loop, []).append(cell)  # type: ignore[arg-type]
             return
-        if location.space == "array":
+        if location.space == "size":
+            self.words[word] = list(self.plan.sizes.values())[location.number]
+        elif location.space == "array":
             self.patches.append((word, location.number, location.offset))
         elif location.space == "constant":
             self.words[word] = self.plan.constants[location.number].ctypes.data + location.offset

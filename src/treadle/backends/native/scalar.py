@@ -344,7 +344,7 @@ def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, A
     """An index held within 0 … size - 1, so that whatever it is nothing outside of the buffer is touched."""
     last = max(params["size"] - 1, 0)
     wide = _unlimited(f, v[0], dtype)
-    return f.intrinsic("smax", f.intrinsic("smin", wide, integer(last)), integer(0))
+    return f.intrinsic("smax", f.intrinsic("smin", wide, f.number(last)), integer(0))
 
 
 @_writes("order_key")
@@ -369,7 +369,7 @@ def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, A
 @_writes("index_inside")
 def _(f: Function, v: list[Value], dtype: DType, out: DType, params: dict[str, Any]) -> Value:
     wide = _unlimited(f, v[0], dtype)
-    return f.convert("zext", f.compare("icmp ult", wide, integer(params["size"])), "i64")
+    return f.convert("zext", f.compare("icmp ult", wide, f.number(params["size"])), "i64")
 
 
 def _unlimited(f: Function, x: Value, dtype: DType) -> Value:

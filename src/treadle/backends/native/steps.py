@@ -12,8 +12,9 @@ from treadle.backends.native.assembly import Function
 from treadle.backends.native.contraction import Schedule, plain_loops, schedule
 from treadle.backends.native.emitting import write_kernel
 from treadle.backends.native.expressions import Buffer
+from treadle.backends.native.extents import SizeNeeded, is_extent
 from treadle.backends.native.fuse import Fusion, Step, is_product
-from treadle.backends.native.kernels import LoopKernel
+from treadle.backends.native.kernels import CHUNK, WORTH_SHARING, LoopKernel, grain
 from treadle.backends.native.lowering import RULES
 from treadle.backends.native.mathematics import NAMES
 from treadle.backends.native.micro import write_product
@@ -35,10 +36,14 @@ class Work:
     write: Callable[[], Function]
     buffers: tuple[Buffer, ...]
     blocks: int
-    grain: int
     labels: tuple[str, ...]
     operations: int
     nodes: tuple[Node, ...] = ()  # what it computes
+    share: Callable[[int, int], int] = grain  # from operations and blocks to how many a thread takes at a time
+
+    @property
+    def grain(self) -> int:
+        return self.share(self.operations, self.blocks)
 
     @property
     def bytes(self) -> int:
@@ -110,18 +115,26 @@ def loop_work(kernel: LoopKernel, nodes: tuple[Node, ...] = ()) -> Work:
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     if turned is not None:
         write = functools.partial(write_transposition, turned, name)
-        buffers = (turned.source, turned.target)
-        return Work(text, write, buffers, turned.blocks, turned.grain, kernel.labels, turned.operations, nodes)
+        buffers, work = (turned.source, turned.target), turned.operations
+        return Work(text, write, buffers, turned.blocks, kernel.labels, work, nodes, share_copies)
     return Work(
         text,
         lambda: write_kernel(kernel, name, host().vector),
         kernel.buffers,
         kernel.blocks,
-        kernel.grain,
         kernel.labels,
         kernel.operations,
         nodes,
     )
+
+
+def share_copies(operations: int, blocks: int) -> int:
+    """Of copies in tiles: an operation is a whole element, so there are fewer in a piece of work."""
+    return grain(operations, blocks, CHUNK // 2, WORTH_SHARING // 2)
+
+
+def one_at_a_time(operations: int, blocks: int) -> int:
+    return 1
 
 
 def canonical(text: str) -> str:
@@ -144,6 +157,8 @@ def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[
     node = step.node
     assert node is not None
     if node.primitive.name in ORDERINGS:
+        if any(is_extent(n) for a in (*node.inputs, *node.outputs) for n in a.spec.shape):
+            raise SizeNeeded(f"how {node.primitive.name} goes about its rows")
         return [
             sort_work(k, node) if isinstance(k, RowSort) else loop_work(k, (node,)) for k in order_kernels(fusion, node)
         ]
@@ -167,16 +182,15 @@ def product_work(s: Schedule, node: Node) -> Work:
     text = canonical(str(s))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     p = s.product
-    grain = 1 if s.blocks > 1 else s.blocks
     return Work(
         text,
         lambda: write_product(s, name, host()),
         (p.x, p.y, p.out),
         s.blocks,
-        grain,
         ("product",),
         p.operations,
         (node,),
+        one_at_a_time,
     )
 
 
@@ -185,4 +199,4 @@ def sort_work(s: RowSort, node: Node) -> Work:
     text = canonical(str(s))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     buffers = (s.keys, s.scratch, s.order)
-    return Work(text, lambda: write_row_sort(s, name), buffers, s.tasks, 1, ("sort",), s.operations, (node,))
+    return Work(text, lambda: write_row_sort(s, name), buffers, s.tasks, ("sort",), s.operations, (node,), one_at_a_time)

@@ -13,8 +13,9 @@ from math import prod
 
 from treadle.backends.native.assembly import Function, Value, constant, integer, llvm_type
 from treadle.backends.native.expressions import Buffer, Condition, Load
+from treadle.backends.native.extents import is_extent
 from treadle.backends.native.index import Affine, LoopVar
-from treadle.backends.native.kernels import CHUNK, WORTH_SHARING, LoopKernel
+from treadle.backends.native.kernels import LoopKernel
 
 LEAST = 8  # elements that both sides need in a row for tiles to pay
 
@@ -47,13 +48,6 @@ class Transposition:
     @property
     def operations(self) -> int:
         return prod(v.extent for v in (*self.outer, self.along, self.across))
-
-    @property
-    def grain(self) -> int:
-        """How many blocks a thread takes at a time; all of them where sharing does not pay."""
-        if self.operations < WORTH_SHARING // 2:
-            return self.blocks
-        return max(1, CHUNK // 2 * self.blocks // self.operations)
 
     def __str__(self) -> str:
         loops = [f"for {v} < {v.extent}" for v in self.outer]
@@ -109,6 +103,7 @@ class _Writer:
         self.f = f = Function(name, (("ptr", "args"), ("i64", "begin"), ("i64", "end")))
         self.kind = "i8" if t.source.dtype.is_bool else llvm_type(t.source.dtype)
         self.align = t.source.dtype.numpy.itemsize
+        f.sizes_from = 2
         self.source, self.target = (
             f.load("ptr", f.pointer(f.parameters[0], integer(k), "ptr"), align=8) for k in (0, 1)
         )
@@ -119,42 +114,50 @@ class _Writer:
         _, begin, end = f.parameters
         with f.loop(begin, end, 1) as blocks:
             left = blocks.counter
-            strip = f.binary("urem", left, integer(t.strips))
-            left = f.binary("udiv", left, integer(t.strips))
+            strip = f.binary("urem", left, f.number(t.strips))
+            left = f.binary("udiv", left, f.number(t.strips))
             for v in reversed(t.outer):
-                self.counters[v] = f.binary("urem", left, integer(v.extent))
-                left = f.binary("udiv", left, integer(v.extent))
+                self.counters[v] = f.binary("urem", left, f.number(v.extent))
+                left = f.binary("udiv", left, f.number(v.extent))
             self.counters[t.along] = f.binary("mul", strip, integer(t.size))
             whole = t.across.extent // t.size * t.size
-            if whole:
-                with f.loop(integer(0), integer(whole), t.size) as loop:
+            if is_extent(whole) or whole:
+                with f.loop(integer(0), f.number(whole), t.size) as loop:
                     self._tile(loop.counter, t.size)
-            if whole < t.across.extent:
+            if is_extent(t.across.extent):
+                with f.loop(f.number(whole), f.number(t.across.extent), t.size) as loop:
+                    self._tile(loop.counter, f.binary("sub", f.number(t.across.extent), loop.counter))
+            elif whole < t.across.extent:
                 self._tile(integer(whole), t.across.extent - whole)
         f.do("ret void")
         return f
 
-    def _tile(self, first: Value, columns: int) -> None:
+    def _tile(self, first: Value, columns: int | Value) -> None:
+        """One tile from a column on; of an incomplete one `columns` are there, as a number if it is known."""
         f, t = self.f, self.t
+        known = t.size if isinstance(columns, Value) else columns
         self.counters[t.across] = first
         read, written = self._address(t.read), self._address(t.written)
-        rest = t.along.extent % t.size
-        left = f.binary("sub", integer(t.along.extent), self.counters[t.along]) if rest else None
+        rest = is_extent(t.along.extent) or t.along.extent % t.size
+        left = f.binary("sub", f.number(t.along.extent), self.counters[t.along]) if rest else None
         zero = f.splat(constant(0, self.kind), t.size)
         rows = []
-        for c in range(columns):
-            place = f.pointer(self.source, f.binary("add", read, integer(c * _step(t.read, t.across))), self.kind)
+        for c in range(known):
+            place = f.pointer(self.source, f.binary("add", read, f.number(c * _step(t.read, t.across))), self.kind)
             mask = self._first(left) if left is not None else None
+            if isinstance(columns, Value):
+                there = f.splat(f.compare("icmp sgt", columns, integer(c)), t.size)
+                mask = there if mask is None else f.binary("and", mask, there)
             if t.inside is not None:
                 holds = f.splat(self._holds(t.inside, c), t.size)
                 mask = holds if mask is None else f.binary("and", mask, holds)
             rows.append(self._load(place, mask))
-        rows += [zero] * (t.size - columns)
+        rows += [zero] * (t.size - known)
         for r, row in enumerate(transposed(f, rows)):
-            place = f.pointer(self.target, f.binary("add", written, integer(r * _step(t.written, t.along))), self.kind)
-            mask = None
-            if columns < t.size:
-                mask = Value(f"<{', '.join(f'i1 {str(k < columns).lower()}' for k in range(t.size))}>", "i1", t.size)
+            place = f.pointer(self.target, f.binary("add", written, f.number(r * _step(t.written, t.along))), self.kind)
+            mask = self._first(columns) if isinstance(columns, Value) else None
+            if known < t.size:
+                mask = Value(f"<{', '.join(f'i1 {str(k < known).lower()}' for k in range(t.size))}>", "i1", t.size)
             if left is not None and r:
                 there = f.splat(f.compare("icmp sgt", left, integer(r)), t.size)
                 mask = there if mask is None else f.binary("and", mask, there)
@@ -162,10 +165,10 @@ class _Writer:
 
     def _address(self, offset: Affine) -> Value:
         f = self.f
-        total = integer(offset.constant)
+        total = f.number(offset.constant)
         for atom, c in offset.terms:
             assert isinstance(atom, LoopVar)
-            total = f.binary("add", total, f.binary("mul", self.counters[atom], integer(c)))
+            total = f.binary("add", total, f.binary("mul", self.counters[atom], f.number(c)))
         return total
 
     def _first(self, count: Value) -> Value:
@@ -175,8 +178,9 @@ class _Writer:
 
     def _holds(self, condition: Condition, column: int) -> Value:
         value = self._address(condition.value)
-        value = self.f.binary("add", value, integer(column * _step(condition.value, self.t.across) - condition.low))
-        return self.f.compare("icmp ule", value, integer(condition.high - condition.low))
+        moved = column * _step(condition.value, self.t.across) - condition.low
+        value = self.f.binary("add", value, self.f.number(moved))
+        return self.f.compare("icmp ule", value, self.f.number(condition.high - condition.low))
 
     def _load(self, place: Value, mask: Value | None) -> Value:
         if mask is None:
