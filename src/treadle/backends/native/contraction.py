@@ -15,7 +15,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Load, Reduce, Table
-from treadle.backends.native.extents import is_extent, rough
+from treadle.backends.native.extents import ceiling, is_extent, rough
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -77,11 +77,11 @@ class Schedule:
 
     @property
     def panels(self) -> int:
-        return -(-self.lane.extent // self.width)
+        return ceiling(self.lane.extent, self.width)
 
     @property
     def tiles(self) -> int:
-        return -(-self.tile.extent // self.height)
+        return ceiling(self.tile.extent, self.height)
 
     @property
     def fetches(self) -> bool:
@@ -348,7 +348,7 @@ def _split_sums(
             block = next((b for b in range(most // total, most // total // 2, -1) if axis.extent % b == 0), 1)
         if block > 1:
             inner.insert(0, replace(axis, extent=block))
-            axis = Axis(-(-axis.extent // block), axis.x * block, axis.y * block, 0)
+            axis = Axis(ceiling(axis.extent, block), axis.x * block, axis.y * block, 0)
         if block > 1 or inner:
             outer.append(axis)
         else:

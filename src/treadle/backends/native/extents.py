@@ -244,6 +244,11 @@ def formula_of(n: int) -> Size:
     return n.formula if type(n) is Extent else n  # type: ignore[attr-defined, no-any-return]
 
 
+def ceiling(n: int, k: int) -> int:
+    """n / k, rounded up: of an extent in a form that shows that the result is at least 1."""
+    return (n + k - 1) // k if is_extent(n) or is_extent(k) else -(-n // k)
+
+
 def order(n: int) -> tuple[int, int, str]:
     """What sizes are sorted by where any order will do that is always the same."""
     return (1, 0, str(n)) if type(n) is Extent else (0, n, "")

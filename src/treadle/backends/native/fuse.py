@@ -109,7 +109,7 @@ def is_large_product(node: Node) -> bool:
         prod(s) // prod([s[a] for a in (*node.params["batch"][k], *node.params["axes"][k])])
         for k, s in enumerate(shapes)
     ]
-    return summed > 1 and rough(summed * made) >= (4096 if min(free) > 1 else MATRIX_VECTOR)
+    return summed > 1 and rough(summed * made) >= (4096 if all(n > 1 for n in free) else MATRIX_VECTOR)
 
 
 def trailing(node: Node) -> bool:

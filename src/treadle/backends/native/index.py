@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, Union
 
-from treadle.backends.native.extents import order
+from treadle.backends.native.extents import is_extent, order
 
 _numbers = itertools.count()
 
@@ -26,6 +26,11 @@ class LoopVar:
     def __init__(self, extent: int) -> None:
         self.extent = extent
         self.number = next(_numbers)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is known that there is one round."""
+        return not is_extent(self.extent) and self.extent == 1
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -126,8 +131,8 @@ class Affine:
         low = high = self.constant
         for atom, c in self.terms:
             a, b = atom.bounds
-            low += min(c * a, c * b)
-            high += max(c * a, c * b)
+            low += c * (a if c > 0 else b)
+            high += c * (b if c > 0 else a)
         return low, high
 
     @cached_property
@@ -232,7 +237,7 @@ def constant(value: int) -> Affine:
 
 def of(atom: Atom) -> Affine:
     """The formula that is one atom; a loop of one round is 0."""
-    if isinstance(atom, LoopVar) and atom.extent == 1:
+    if isinstance(atom, LoopVar) and atom.is_single:
         return ZERO
     return Affine(0, ((atom, 1),))
 

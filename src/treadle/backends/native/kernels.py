@@ -7,7 +7,7 @@ from functools import cached_property
 from math import prod
 
 from treadle.backends.native.expressions import Buffer, Expr, Load, Reduce, computed_in, walk
-from treadle.backends.native.extents import is_extent, rough
+from treadle.backends.native.extents import ceiling, is_extent, rough
 from treadle.backends.native.index import Affine, LoopVar
 
 STRIP = 8192  # elements of one strip at most, where a long row is shared between threads
@@ -78,7 +78,7 @@ class LoopKernel:
     @cached_property
     def strips(self) -> int:
         """How many strips a row has."""
-        return -(-self.columns[0].extent // self.strip) if self.is_stripped else 1
+        return ceiling(self.columns[0].extent, self.strip) if self.is_stripped else 1
 
     @cached_property
     def blocks(self) -> int:

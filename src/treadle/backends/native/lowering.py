@@ -344,7 +344,7 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
         where.append(lifted // s + -lift)
     dtype = computed(x.spec.dtype)
     body = low.guarded(tuple(conditions), lambda: low.at(x, (*where, *inner)), lambda: low.table.const(0, dtype))
-    loops = [v for v in loops if v.extent > 1]
+    loops = [v for v in loops if not v.is_single]
     return low.table.add(Reduce("sum", tuple(loops), body, dtype)) if loops else body
 
 
@@ -474,14 +474,14 @@ def reduction_parts(low: Lowering, node: Node, place: Place) -> tuple[tuple[Loop
 @_rule(*REDUCTIONS)
 def _(low: Lowering, node: Node, place: Place) -> Expr:
     loops, body = reduction_parts(low, node, place)
-    loops = tuple(v for v in loops if v.extent != 1)
+    loops = tuple(v for v in loops if not v.is_single)
     return low.table.add(Reduce(node.primitive.name, loops, body, body.dtype)) if loops else body
 
 
 @_rule("argmax", "argmin")
 def _(low: Lowering, node: Node, place: Place) -> Expr:
     loops, body = reduction_parts(low, node, place)
-    if loops[0].extent == 1:
+    if loops[0].is_single:
         return low.table.const(0, int32)
     return low.table.add(Reduce(node.primitive.name, loops, body, int32))
 
@@ -532,7 +532,7 @@ def _(low: Lowering, node: Node, place: Place) -> Expr:
 
 def _sum_of_products(low: Lowering, loops: list[LoopVar], x: Expr, y: Expr) -> Expr:
     product = low.table.op("mul", x, y)
-    loops = [v for v in loops if v.extent != 1]
+    loops = [v for v in loops if not v.is_single]
     return low.table.add(Reduce("sum", tuple(loops), product, product.dtype)) if loops else product
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from treadle.backends.native.assembly import Function, Loop, Value, constant, integer, llvm_type
 from treadle.backends.native.contraction import Schedule
 from treadle.backends.native.emitting import PARAMETERS
-from treadle.backends.native.extents import is_extent
+from treadle.backends.native.extents import ceiling, is_extent
 from treadle.backends.native.products import Axis
 from treadle.backends.native.target import Target
 
@@ -52,7 +52,7 @@ class _Writer:
             if not is_extent(n) and pieces == n:
                 ranges.insert(0, (part, f.binary("add", part, integer(1))))
                 continue
-            size = f.number(-(-n // pieces))
+            size = f.number(ceiling(n, pieces))
             first = f.binary("mul", part, size)
             past = f.intrinsic("smin", f.binary("add", first, size), f.number(n))
             ranges.insert(0, (first, past))

@@ -142,7 +142,7 @@ def _last(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 def _real(loops: tuple[LoopVar, ...]) -> tuple[LoopVar, ...]:
-    return tuple(v for v in loops if v.extent != 1)
+    return tuple(v for v in loops if not v.is_single)
 
 
 def _search(fusion: Fusion, node: Node) -> LoopKernel:

@@ -7,7 +7,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Condition, Load, Table
-from treadle.backends.native.extents import is_extent, rough
+from treadle.backends.native.extents import ceiling, is_extent, rough
 from treadle.backends.native.fuse import NUMBERS
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -29,7 +29,7 @@ def packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKerne
     others = [*product.batch, *(a for a in product.columns if a is not lane)]
     others = [a for a in others if a.y or a in product.batch]
     sums = product.sums
-    panels = -(-lane.extent // width)
+    panels = ceiling(lane.extent, width)
     shape = (*(a.extent for a in others), panels, *(a.extent for a in sums), width)
     steps = ix.row_major(shape)
     buffer = Buffer(next(NUMBERS), product.y.dtype, shape)
@@ -49,8 +49,8 @@ def packed(product: Product, lane: Axis, width: int) -> tuple[Product, LoopKerne
     value = table.add(Load(product.y, place, (inside,) if is_extent(lane.extent) or not inside.always else ()))
     panel, inner = loops[len(others)], loops[-1]
     inside_rows = (panel, within, inner) if lane.y == 1 else (inner,)  # as the source lies in memory, if it can be
-    outer = tuple(v for v in loops[:-1] if v.extent != 1 and v not in inside_rows)
-    across = tuple(v for v in inside_rows if v.extent != 1 or v is inner)
+    outer = tuple(v for v in loops[:-1] if not v.is_single and v not in inside_rows)
+    across = tuple(v for v in inside_rows if not v.is_single or v is inner)
     kernel = LoopKernel(outer, across, (Write(buffer, target, value),), ("pack",))
     known = dict(zip(map(id, others), steps, strict=False))
     sum_steps = steps[len(others) + 1 : -1]
@@ -109,7 +109,7 @@ def turned(product: Product, lane: Axis) -> tuple[Product, Axis, tuple[LoopKerne
     for a in axes:
         source = source + ix.of(loops[id(a)]) * steps[id(a)]
         target = target + ix.of(loops[id(a)]) * a.out
-    order = [loops[id(a)] for a in (*product.batch, *product.rows, *columns) if a.extent != 1]
+    order = [loops[id(a)] for a in (*product.batch, *product.rows, *columns) if is_extent(a.extent) or a.extent != 1]
     value = Table().add(Load(buffer, source, ()))
     write = Write(product.out, target + ix.constant(out), value)
     kernel = LoopKernel(tuple(order), (loops[id(lane)],), (write,), ("turn",))

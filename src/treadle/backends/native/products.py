@@ -216,7 +216,7 @@ class _Form:
         buffer = Buffer(next(NUMBERS), atom.spec.dtype, tuple(shape[a] for a in order))
         strides = dict(zip(order, ix.row_major(buffer.shape), strict=True))
         offset = _sum(ix.of(loops[a]) * strides[a] for a in range(len(shape)))
-        sorted_loops = tuple(loops[a] for a in order if loops[a].extent != 1)
+        sorted_loops = tuple(loops[a] for a in order if not loops[a].is_single)
         write = Write(buffer, offset, value)
         kernel = LoopKernel(sorted_loops[:-1], sorted_loops[-1:], (write,), ("copy",))
         return kernel, Load(buffer, _sum(i * strides[a] for a, i in enumerate(place)), ())
@@ -328,7 +328,7 @@ def _cuts(
 def _product(form: _Form, x: Load, y: Load, target: Buffer, offset: Affine) -> Product:
     roles: dict[str, list[Axis]] = {"batch": [], "rows": [], "columns": [], "sums": []}
     for name, var in form.variables:
-        if var.extent != 1:
+        if not var.is_single:
             strides = [o.coefficient(var) or 0 for o in (x.offset, y.offset, offset)]
             roles[name].append(Axis(var.extent, *strides))
     begins = (x.offset.constant, y.offset.constant, offset.constant)

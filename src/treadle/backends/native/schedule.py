@@ -50,11 +50,11 @@ def _attempt(
                             found[k].append((loops.index(var), divisor))
     labels = tuple(dict.fromkeys(fusion.makers[v].primitive.name for v in step.members))
     if step.columns == 1:
-        real = tuple(v for v in rows if v.extent != 1)
+        real = tuple(v for v in rows if not v.is_single)
         kernel = LoopKernel(real[:-1], real[-1:], writes, labels)
     else:
         kernel = LoopKernel(
-            tuple(v for v in rows if v.extent != 1), tuple(v for v in columns if v.extent != 1), writes, labels
+            tuple(v for v in rows if not v.is_single), tuple(v for v in columns if not v.is_single), writes, labels
         )
     return kernel, found
 

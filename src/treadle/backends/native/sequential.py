@@ -60,10 +60,10 @@ def _scatter(fusion: Fusion, node: Node) -> list[LoopKernel]:
     value = new if op == "set" else low.table.op(_COMBINE[op], old, new)
     if inside is not None:
         value = low.table.select(inside, value, old)
-    rows = tuple(v for v in (*batch, wide) if v.extent != 1)
-    columns = (narrow,) if narrow.extent != 1 else ()
+    rows = tuple(v for v in (*batch, wide) if not v.is_single)
+    columns = (narrow,) if not narrow.is_single else ()
     main = LoopKernel(
-        rows, columns, (Write(out, target, value),), ("scatter",), tuple(v for v in serial if v.extent != 1)
+        rows, columns, (Write(out, target, value),), ("scatter",), tuple(v for v in serial if not v.is_single)
     )
     if 0 in shape or prod(v.extent for v in serial) == 0:
         return [_copied(fusion, node, out)]
@@ -77,7 +77,7 @@ def _copied(fusion: Fusion, node: Node, out: Buffer) -> LoopKernel:
     place = tuple(map(ix.of, loops))
     write = Write(out, ix.flatten(place, out.shape), low.at(node.inputs[0], place))
     if write.value.variables or not loops:
-        real = tuple(v for v in loops if v.extent != 1)
+        real = tuple(v for v in loops if not v.is_single)
     else:
         flat = LoopVar(out.size)
         write, real = Write(out, ix.of(flat), write.value), (flat,) if out.size != 1 else ()
@@ -104,9 +104,9 @@ def _running(fusion: Fusion, node: Node) -> LoopKernel:
     value = low.table.select(
         started, low.table.op(_RUNNING[node.primitive.name], before, element, dtype=dtype), element
     )
-    others = [v for a, v in enumerate(loops) if a != axis and v.extent != 1]
-    inner = [v for a, v in enumerate(loops) if a > axis and v.extent != 1]
+    others = [v for a, v in enumerate(loops) if a != axis and not v.is_single]
+    inner = [v for a, v in enumerate(loops) if a > axis and not v.is_single]
     columns = tuple(inner[-1:])
     rows = tuple(v for v in others if v not in columns)
-    serial = (loops[axis],) if loops[axis].extent != 1 else ()
+    serial = (loops[axis],) if not loops[axis].is_single else ()
     return LoopKernel(rows, columns, (Write(out, offset, value),), (node.primitive.name,), serial)

@@ -13,7 +13,7 @@ from math import prod
 
 from treadle.backends.native.assembly import Function, Value, constant, integer, llvm_type
 from treadle.backends.native.expressions import Buffer, Condition, Load
-from treadle.backends.native.extents import is_extent
+from treadle.backends.native.extents import ceiling, is_extent
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import LoopKernel
 
@@ -39,7 +39,7 @@ class Transposition:
 
     @property
     def strips(self) -> int:
-        return -(-self.along.extent // self.size)
+        return ceiling(self.along.extent, self.size)
 
     @property
     def blocks(self) -> int:
