@@ -155,7 +155,7 @@ def test_layers_built_on_the_way_are_arguments_at_once(wrap: str) -> None:
 
 
 def test_a_training_step_with_layers_that_are_not_built_yet() -> None:
-    model = td.nn.Sequential([td.nn.Dense(4, activation="relu"), td.nn.Dense(2)])
+    model = td.nn.Sequential([td.nn.Dense(4, activation="tanh"), td.nn.Dense(2)])
     optimizer = td.optim.SGD(0.1)
     x, y = td.ones((3, 5)), td.zeros((3, 2))
 

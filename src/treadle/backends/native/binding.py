@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from treadle.backends.native.expressions import Buffer
-from treadle.backends.native.extents import SizeNeeded, at_sizes, spec_at
+from treadle.backends.native.extents import SizeNeededError, at_sizes, spec_at
 from treadle.backends.native.plan import (
     Branch,
     Host,
@@ -87,5 +87,5 @@ def _param(value: Any, sizes: Mapping[str, int]) -> Any:
     if isinstance(value, tuple):
         return tuple(_param(v, sizes) for v in value)
     if isinstance(value, Graph):
-        raise SizeNeeded("a graph that is computed by reference")
+        raise SizeNeededError("a graph that is computed by reference")
     return at_sizes(value, sizes)

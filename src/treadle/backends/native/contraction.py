@@ -152,8 +152,9 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
     columns = prod(rough(a.extent) for a in product.columns)
     panel_bytes = vectors * lanes * itemsize
     packs = []
-    far = _is_far(product, "y", itemsize) and rough(lane.extent) > lanes and (rows >= FEW * height or product.y in fixed)
-    padded = lane.y != 1 or far or (rows >= MANY and rough(lane.extent) > lanes)
+    is_wide = rough(lane.extent) > lanes
+    far = _is_far(product, "y", itemsize) and is_wide and (rows >= FEW * height or product.y in fixed)
+    padded = lane.y != 1 or far or (rows >= MANY and is_wide)
     panel_step, tile_step = vectors * lanes, tile.x * height
     if padded:
         if lane.y != 1 and rows <= 2:
@@ -161,7 +162,8 @@ def schedule(product: Product, target: Target, fixed: frozenset[Buffer] = frozen
         product, pack, lane, panel_step = packed(product, lane, vectors * lanes)
         packs.append(pack)
     scattered = _is_far(product, "x", itemsize) and columns >= 2 * vectors * lanes
-    clashing = rough(tile.x) * itemsize % CLASHING == 0 and rough(tile.x) and height >= 6 and columns >= 8 * vectors * lanes
+    apart = rough(tile.x) * itemsize
+    clashing = apart and apart % CLASHING == 0 and height >= 6 and columns >= 8 * vectors * lanes
     if tile in product.rows and (scattered or clashing) and rows > height:
         other, pack, tile, tile_step = packed(product.swapped, _swapped(tile), height)
         product = other.swapped
@@ -325,9 +327,7 @@ def _ordered_sums(product: Product) -> tuple[Axis, ...]:
     return tuple(best)
 
 
-def _split_sums(
-    sums: Sequence[Axis], most: int = SUMMED
-) -> tuple[tuple[Axis, ...], tuple[Axis, ...], int | None]:
+def _split_sums(sums: Sequence[Axis], most: int = SUMMED) -> tuple[tuple[Axis, ...], tuple[Axis, ...], int | None]:
     """(outer, inner, cut): as many innermost axes as make up to about `most` indices; a longer axis is cut.
 
     `cut` is its length if that is not known: then the last block may be shorter than the others.

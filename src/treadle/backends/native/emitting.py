@@ -9,7 +9,6 @@ a loop whose extent is no multiple of the lanes is one more round under a mask.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np

@@ -16,7 +16,8 @@ from treadle.core.primitive import PRIMITIVES
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 INLINED = {"call": "graph", "custom_jvp": "graph", "custom_vjp": "graph"}
-PARTS = 16  # of a reduction over an axis whose size is not known
+PART = 64  # rows that are reduced in one go, where it is not known how many there are
+COMBINED = {"sum": "add", "max": "maximum", "min": "minimum", "prod": "mul"}
 PARTIAL = 32768  # elements from which on a reduction is done in two steps
 HALVES = (float16, bfloat16)
 
@@ -206,7 +207,7 @@ def split_reductions(graph: Graph) -> Graph:
         n = shape[first]
         assert isinstance(n, int)
         if is_extent(n):
-            return _filled_up(new, node, x, first, n) if node.primitive.name == "sum" else None
+            return _parts_and_rest(new, node, x, first, n) if n > 2 * PART else None
         if len(axes) > 1 and 8 <= n <= 512 and summed // n >= 8:
             inner = new.add(node.primitive.name, x, axes=axes[1:])
             return [new.add(node.primitive.name, inner, axes=(first,))]
@@ -220,16 +221,21 @@ def split_reductions(graph: Graph) -> Graph:
     return rewritten(graph, rewrite)
 
 
-def _filled_up(new: Nodes, node: Node, x: Var, first: int, n: int) -> Sequence[Atom]:
-    """A sum over an axis whose size is known only when it runs: filled up with zeros, it can be cut into parts."""
-    each = n // PARTS + 1
-    none = (0,) * x.spec.ndim
-    high = tuple(each * PARTS - n if a == first else 0 for a in range(x.spec.ndim))
-    filled = new.add("pad", x, new.scalar(0, x), low=none, high=high, interior=none)
-    shape = x.spec.shape
-    parts = new.add("reshape", filled, shape=(*shape[:first], PARTS, each, *shape[first + 1 :]))
-    inner = new.add("sum", parts, axes=tuple(a + 1 for a in node.params["axes"]))
-    return [new.add("sum", inner, axes=(first,))]
+def _parts_and_rest(new: Nodes, node: Node, x: Var, first: int, n: int) -> Sequence[Atom]:
+    """A reduction over an axis whose size is known only when it runs: in parts of PART rows, and what follows them."""
+    name, axes, shape = node.primitive.name, node.params["axes"], x.spec.shape
+    parts = (n - 1) // PART
+    start, step = (0,) * len(shape), (1,) * len(shape)
+
+    def along(size: int) -> tuple[Any, ...]:
+        return (*shape[:first], size, *shape[first + 1 :])
+
+    whole = new.add("slice", x, start=start, stop=along(parts * PART), step=step)
+    cut = new.add("reshape", whole, shape=(*shape[:first], parts, PART, *shape[first + 1 :]))
+    total = new.add(name, new.add(name, cut, axes=tuple(a + 1 for a in axes)), axes=(first,))
+    begin = tuple(parts * PART if a == first else 0 for a in range(len(shape)))
+    rest = new.add(name, new.add("slice", x, start=begin, stop=shape, step=step), axes=axes)
+    return [new.add(COMBINED[name], total, rest)]
 
 
 EXPANDED = ("logsumexp",)  # what a pass always replaces

@@ -6,15 +6,15 @@ kernels, and the value that it has for typical sizes. Whatever the compiler asks
 answer would have been the same. Sizes are sorted into a few classes by magnitude, and weighing (`rough`) knows only the
 class, so that most answers hold for all of it.
 
-An Extent says that it is an `int`, and everything that does arithmetic in Python takes it for one. What needs its number
-itself (a `range`, an array's shape) asks for it through `__index__`, and gets `SizeNeeded` instead: nothing can lose the
-formula unnoticed. Such a graph is compiled for each combination of sizes.
+An Extent says that it is an `int`, and everything that does arithmetic in Python takes it for one. What needs its
+number itself (a `range`, an array's shape) asks for it through `__index__`, and gets `SizeNeededError` instead: nothing
+can lose the formula unnoticed. Such a graph is compiled for each combination of sizes.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ STEPS = (1, 2, 16, 256, 4096, 65536, 1 << 62)  # where classes of sizes begin
 TYPICAL = (1, 7, 101, 1013, 16411, 1 << 20)  # of each class: few numbers divide them, or are divided by them
 
 
-class SizeNeeded(Exception):
+class SizeNeededError(Exception):
     """Something cannot be planned or written without knowing a size."""
 
 
@@ -34,6 +34,7 @@ class Facts:
     """What a plan takes for granted of its sizes.
 
     Attributes:
+        is_closed: whether planning is over.
         names: of the sizes.
         values: those that the planning goes by, under the names that kernels know: s0, s1, …
         within: the smallest and the largest that each may be.
@@ -45,24 +46,24 @@ class Facts:
         self.values = self.named(values)
         self.within = {name: _class_of(value) for name, value in self.values.items()}
         self.answers: dict[tuple[Dim, str], bool] = {}
-        self._closed = False
+        self.is_closed = False
 
     def close(self) -> None:
         """From now on only what holds for all sizes may be asked: code is the same for all that share a text."""
-        self._closed = True
+        self.is_closed = True
 
     def ask(self, formula: Size, relation: str) -> bool:
         """Whether a size is "negative" or "zero"."""
         if not isinstance(formula, Dim):
             return _holds(formula, relation)
-        within = ANY_SIZES if self._closed else self.within
+        within = ANY_SIZES if self.is_closed else self.within
         if is_never_negative(-formula - 1, within):
             return relation == "negative"
         if is_never_negative(formula if relation == "negative" else formula - 1, within):
             return False
         key = (formula, relation)
-        if self._closed:
-            raise SizeNeeded(f"whether {formula} is {relation}")
+        if self.is_closed:
+            raise SizeNeededError(f"whether {formula} is {relation}")
         known = self.answers.get(key)
         if known is None:
             known = self.answers[key] = _holds(formula.substitute(self.values), relation)
@@ -80,7 +81,8 @@ class Facts:
         """Whether a plan with these facts is one for these sizes."""
         sizes = self.named(sizes)
         return all(self.within[name] == _class_of(n) for name, n in sizes.items()) and all(
-            _holds(formula.substitute(sizes), relation) == answer for (formula, relation), answer in self.answers.items()
+            _holds(formula.substitute(sizes), relation) == answer
+            for (formula, relation), answer in self.answers.items()
         )
 
     def __str__(self) -> str:
@@ -112,12 +114,12 @@ class Extent:
     def __init__(self, formula: Dim, value: int, facts: Facts) -> None:
         self.formula, self.value, self.facts = formula, value, facts
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return int
 
     def _number(self) -> Any:
-        raise SizeNeeded(f"the number that {self.formula} is")
+        raise SizeNeededError(f"the number that {self.formula} is")
 
     __index__ = __int__ = __trunc__ = __float__ = _number
 
@@ -175,9 +177,9 @@ class Extent:
             return op(self.value, other)  # a weight, not a size
         if not isinstance(other, Integral):
             return NotImplemented
-        value = op(self.value, other.value if type(other) is Extent else int(other))
+        value = op(self.value, rough(other))
         try:
-            formula = op(self.formula, other.formula if type(other) is Extent else int(other))
+            formula = op(self.formula, formula_of(other))
         except DimError:  # no size is divided by a negative number
             return self._number()
         return _made(formula, value, self.facts)
@@ -190,6 +192,8 @@ class Extent:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Integral):
             return False
+        if self.facts.is_closed:
+            return _difference(self, other) == 0  # for all sizes; kernels are written as if others differed
         return self.facts.ask(_difference(self, other), "zero")
 
     def __hash__(self) -> int:
@@ -228,9 +232,7 @@ def _made(formula: Size, value: int, facts: Facts) -> int:
 
 
 def _difference(a: Any, b: Any) -> Size:
-    x = a.formula if type(a) is Extent else int(a)
-    y = b.formula if type(b) is Extent else int(b)
-    made: Size = x - y
+    made: Size = formula_of(a) - formula_of(b)
     return made
 
 
@@ -239,9 +241,14 @@ def is_extent(n: object) -> bool:
     return type(n) is Extent
 
 
-def formula_of(n: int) -> Size:
+def formula_of(n: Any) -> Any:
     """A size as a polynomial of the names that kernels know."""
-    return n.formula if type(n) is Extent else n  # type: ignore[attr-defined, no-any-return]
+    return n.formula if type(n) is Extent else int(n)
+
+
+def are_same(a: Any, b: Any) -> bool:
+    """Whether two sizes are equal for all sizes that they depend on."""
+    return _difference(a, b) == 0
 
 
 def ceiling(n: int, k: int) -> int:
@@ -249,7 +256,7 @@ def ceiling(n: int, k: int) -> int:
     return (n + k - 1) // k if is_extent(n) or is_extent(k) else -(-n // k)
 
 
-def order(n: int) -> tuple[int, int, str]:
+def order(n: Any) -> tuple[int, int, str]:
     """What sizes are sorted by where any order will do that is always the same."""
     return (1, 0, str(n)) if type(n) is Extent else (0, n, "")
 
@@ -259,7 +266,7 @@ def rough(n: Any) -> Any:
     return n.value if type(n) is Extent else n
 
 
-def at_sizes(n: int, sizes: Mapping[str, int]) -> int:
+def at_sizes(n: Any, sizes: Mapping[str, int]) -> Any:
     """The number that a size is for named sizes s0, s1, …"""
     return int(substitute(formula_of(n), sizes)) if type(n) is Extent else n
 

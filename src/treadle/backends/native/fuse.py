@@ -20,7 +20,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Load, Reduce, walk
-from treadle.backends.native.extents import rough
+from treadle.backends.native.extents import are_same, rough
 from treadle.backends.native.index import Affine, LoopVar
 from treadle.backends.native.kernels import EXPENSIVE
 from treadle.backends.native.lowering import REDUCTIONS, RULES, VIEWS, Lowering, is_row_scatter, shape_of
@@ -372,16 +372,16 @@ class _Fusing:
         if columns != 1:  # a reduction along rows
             if rough(rows) < FEW and rough(rows * columns) > LARGE:  # threads share rows, and there are too few
                 return False
-            if group.columns != 1 and (group.rows, group.columns) != (rows, columns):
+            if group.columns != 1 and not (are_same(group.rows, rows) and are_same(group.columns, columns)):
                 return False
-            if group.columns == 1 and group.rows not in (rows * columns, rows):
+            if group.columns == 1 and not (are_same(group.rows, rows * columns) or are_same(group.rows, rows)):
                 return False
             if group.columns == 1 and any(not self._stays_in_place(m, rows, columns, group) for m in group.members):
                 return False
             domain = (rows, columns)
         else:
             domain = (group.rows, group.columns)
-            if size not in (prod(domain), group.rows):
+            if not (are_same(size, prod(domain)) or are_same(size, group.rows)):
                 return False
         return self._stays_in_place(out, *domain, group)
 
@@ -405,15 +405,16 @@ class _Fusing:
         low = Lowering(self.kept, self.makers, inline=lambda v: v is var)
         low.columns = (column,)
         if trailing(node) and columns != 1:
-            if prod(node.inputs[0].spec.shape) != rows * columns or prod(var.spec.shape) != rows:
+            made, taken = prod(shape_of(var)), prod(shape_of(node.inputs[0]))
+            if not (are_same(taken, rows * columns) and are_same(made, rows)):
                 return None
             low.row_reductions = {var}
             low.at(var, ix.unflatten(ix.of(row), shape_of(var)))
         else:
             size = prod(shape_of(var))
-            if size == rows * columns:
+            if are_same(size, rows * columns):
                 flat = ix.of(row) * columns + ix.of(column)
-            elif size == rows:
+            elif are_same(size, rows):
                 flat = ix.of(row)
             else:
                 return None
@@ -424,10 +425,9 @@ class _Fusing:
         for e in walk(list(low.results.values())):
             if isinstance(e, Load):
                 v = by_buffer[e.buffer]
-                right = e.offset == (whole if e.buffer.size == rows * columns and columns != 1 else single)
-                if e.buffer.size == rows * columns and e.buffer.size == rows:
-                    right = e.offset == whole
-                found[v] = found.get(v, True) and right and e.buffer.size in (rows * columns, rows)
+                fills, per_row = are_same(e.buffer.size, rows * columns), are_same(e.buffer.size, rows)
+                right = e.offset == (whole if fills and (columns != 1 or per_row) else single)
+                found[v] = found.get(v, True) and right and (fills or per_row)
         return found
 
     def _stored(self) -> set[Var]:

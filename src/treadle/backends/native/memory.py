@@ -25,13 +25,13 @@ def check_memory(plan: Plan) -> None:
     needed, limit = plan.arena + outputs, memory_limit()
     if limit is None or needed <= limit:
         return
-    kept = [
-        (at_sizes(b.bytes, plan.sizes), v, f.makers[v]) for f in plan.fusions for v, b in f.kept.items() if v in f.stored and v in f.makers
-    ]
+    stored = [(b, v, f.makers) for f in plan.fusions for v, b in f.kept.items() if v in f.stored]
+    kept = [(at_sizes(b.bytes, plan.sizes), v, makers[v]) for b, v, makers in stored if v in makers]
     kept.sort(key=lambda item: -item[0])
     lines = [
-        f"  {size / 1e9:.1f} GB for {node.primitive.name} {spec_at(var.spec, plan.sizes)} ({place_text(node.source, node.scope)})"
-        for size, var, node in kept[:SHOWN]
+        f"  {size / 1e9:.1f} GB for {node.primitive.name} {spec_at(v.spec, plan.sizes)} "
+        f"({place_text(node.source, node.scope)})"
+        for size, v, node in kept[:SHOWN]
     ]
     raise MemoryError(
         f"{plan.graph.name} needs {needed / 1e9:.1f} GB for its values and outputs, and there are {limit / 1e9:.1f} GB "

@@ -95,9 +95,7 @@ class _Writer:
 
         self._in_two(ranges[-1], s.lane.extent, s.width, panel)
 
-    def _tiles(
-        self, over: tuple[Value, Value], at: Sequence[Value], columns: int | Value, first: Value | None
-    ) -> None:
+    def _tiles(self, over: tuple[Value, Value], at: Sequence[Value], columns: int | Value, first: Value | None) -> None:
         s, f = self.s, self.f
 
         def tile(loop: Loop, rows: int | Value) -> None:
@@ -161,9 +159,7 @@ class _Writer:
         if first is not None:
             again = f.binary("xor", first, integer(1, "i1"))
             sums = [
-                f.select(again, self._load(places[r][v], masks[v]), zero)
-                for r in range(height)
-                for v in range(vectors)
+                f.select(again, self._load(places[r][v], masks[v]), zero) for r in range(height) for v in range(vectors)
             ]
         xs = [self._row(r, s.tile.x, there) for r in range(height)]
         sums = self._inner(list(s.inner), x, y, sums, xs, [None] * vectors if s.padded else masks)

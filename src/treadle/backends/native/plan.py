@@ -490,7 +490,7 @@ CONTROL: dict[str, Callable[[_Planner, Node, dict[Var, Location]], list[Item]]] 
 
 
 def _bytes(atom: Atom) -> int:
-    size: int = prod(atom.spec.shape) * atom.spec.dtype.numpy.itemsize  # type: ignore[assignment]  # no Dims are left
+    size: int = prod(atom.spec.shape) * atom.spec.dtype.numpy.itemsize  # no Dims are left
     return size
 
 

@@ -15,7 +15,7 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Expr, Load
-from treadle.backends.native.extents import rough
+from treadle.backends.native.extents import SizeNeededError, is_extent, rough
 from treadle.backends.native.fuse import NUMBERS, Fusion
 from treadle.backends.native.index import Affine, LoopVar, Quotient, Remainder
 from treadle.backends.native.kernels import LoopKernel, Write
@@ -115,6 +115,8 @@ def describe(fusion: Fusion, node: Node, out: Var) -> Prepared:
             loads.append(load)
     target, offset = form.target(out)
     if not _is_plain(offset):
+        if any(map(is_extent, shape_of(out))):
+            raise SizeNeededError(f"where the output of {node.primitive.name} lies")
         raise AssertionError(f"the output of {node} is no plain view")
     return Prepared(_product(form, loads[0], loads[1], target, offset), tuple(copies))
 

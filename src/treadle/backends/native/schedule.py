@@ -12,10 +12,11 @@ from math import prod
 
 from treadle.backends.native import index as ix
 from treadle.backends.native.expressions import Buffer, Expr, Index, Load, Reduce, Test, walk
+from treadle.backends.native.extents import are_same
 from treadle.backends.native.fuse import Fusion, Step
 from treadle.backends.native.index import Affine, LoopVar, Quotient, Remainder
 from treadle.backends.native.kernels import LoopKernel, Write
-from treadle.backends.native.lowering import Lowering
+from treadle.backends.native.lowering import Lowering, shape_of
 from treadle.core.graph import Var
 
 ROUNDS = 6
@@ -72,7 +73,7 @@ def lower(fusion: Fusion, step: Step, rows: tuple[LoopVar, ...], columns: tuple[
     for v in step.members:  # each in turn, also those that only later members read: so no formula gets deep
         buffer = fusion.kept[v]
         if buffer.size:
-            flat = place if buffer.size == step.rows * step.columns else row
+            flat = place if are_same(buffer.size, step.rows * step.columns) else row
             value = low.at(v, ix.unflatten(flat, buffer.shape))
             if v in fusion.stored:
                 writes.append(Write(buffer, flat, value))
@@ -84,11 +85,8 @@ def is_row_reduction(fusion: Fusion, step: Step, var: Var) -> bool:
     from treadle.backends.native.fuse import trailing
 
     node = fusion.makers[var]
-    return (
-        trailing(node)
-        and prod(node.inputs[0].spec.shape) == step.rows * step.columns
-        and (prod(var.spec.shape) == step.rows)
-    )
+    taken, made = prod(shape_of(node.inputs[0])), prod(shape_of(var))
+    return trailing(node) and are_same(taken, step.rows * step.columns) and are_same(made, step.rows)
 
 
 def formulas(roots: list[Expr], more: Iterable[Affine]) -> Iterable[Affine]:

@@ -12,7 +12,7 @@ from treadle.backends.native.assembly import Function
 from treadle.backends.native.contraction import Schedule, plain_loops, schedule
 from treadle.backends.native.emitting import write_kernel
 from treadle.backends.native.expressions import Buffer
-from treadle.backends.native.extents import SizeNeeded, is_extent
+from treadle.backends.native.extents import SizeNeededError, is_extent
 from treadle.backends.native.fuse import Fusion, Step, is_product
 from treadle.backends.native.kernels import CHUNK, WORTH_SHARING, LoopKernel, grain
 from treadle.backends.native.lowering import RULES
@@ -158,7 +158,7 @@ def node_work(fusion: Fusion, step: Step, fixed: frozenset[Buffer]) -> Sequence[
     assert node is not None
     if node.primitive.name in ORDERINGS:
         if any(is_extent(n) for a in (*node.inputs, *node.outputs) for n in a.spec.shape):
-            raise SizeNeeded(f"how {node.primitive.name} goes about its rows")
+            raise SizeNeededError(f"how {node.primitive.name} goes about its rows")
         return [
             sort_work(k, node) if isinstance(k, RowSort) else loop_work(k, (node,)) for k in order_kernels(fusion, node)
         ]
@@ -199,4 +199,6 @@ def sort_work(s: RowSort, node: Node) -> Work:
     text = canonical(str(s))
     name = "td_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     buffers = (s.keys, s.scratch, s.order)
-    return Work(text, lambda: write_row_sort(s, name), buffers, s.tasks, ("sort",), s.operations, (node,), one_at_a_time)
+    return Work(
+        text, lambda: write_row_sort(s, name), buffers, s.tasks, ("sort",), s.operations, (node,), one_at_a_time
+    )
