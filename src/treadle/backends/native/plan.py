@@ -156,12 +156,16 @@ class Plan:
 
     def __str__(self) -> str:
         size = sum(a.nbytes for a in self.constants)
-        return "\n".join([f"arena {self.arena} bytes, constants {size} bytes", *_lines(self.items, self.pieces)])
+        is_placed = all(p.offset >= 0 for p in self.pieces)
+        arena = f"arena {self.arena} bytes" if is_placed else "arena of a size that is not known"
+        return "\n".join([f"{arena}, constants {size} bytes", *_lines(self.items, self.pieces)])
 
 
 def _lines(items: Sequence[Item], pieces: Sequence[Piece], indent: str = "") -> Iterator[str]:
     def at(location: Location) -> str:
         beyond = f"+{location.offset}" if location.offset else ""
+        if location.space == "arena" and pieces[location.number].offset < 0:
+            return f"piece {location.number}{beyond}" + "~" * len(location.moves)
         if location.space == "arena":
             return f"arena[{pieces[location.number].offset + location.offset}]" + "~" * len(location.moves)
         return f"{location.space} {location.number}{beyond}" + "~" * len(location.moves)
