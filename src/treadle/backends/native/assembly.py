@@ -243,9 +243,8 @@ class Function:
     def load(self, kind: str, pointer: Value, lanes: int = 0, align: int = 1) -> Value:
         return self.emit(kind, lanes, f"load {Value('', kind, lanes).type}, {pointer}, align {align}")
 
-    def store(self, value: Value, pointer: Value, align: int = 1, streamed: bool = False) -> None:
-        """`streamed`: past the caches."""
-        self.do(f"store {value}, {pointer}, align {align}{', !nontemporal !0' if streamed else ''}")
+    def store(self, value: Value, pointer: Value, align: int = 1) -> None:
+        self.do(f"store {value}, {pointer}, align {align}")
 
     def masked_load(self, kind: str, pointer: Value, mask: Value, align: int) -> Value:
         """A vector, of which only the lanes of the mask are read; the others are 0."""

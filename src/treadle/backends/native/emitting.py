@@ -27,7 +27,7 @@ from treadle.backends.native.expressions import (
     Test,
 )
 from treadle.backends.native.extents import is_extent
-from treadle.backends.native.index import Affine, Atom, LoopVar, Quotient, Remainder, of
+from treadle.backends.native.index import Affine, Atom, LoopVar, Quotient, Remainder
 from treadle.backends.native.kernels import LONGEST_SAVED, LoopKernel, Write
 from treadle.backends.native.scalar import WRITERS, extreme, narrow, widen
 from treadle.core.dtypes import DType, bfloat16, float16, int64
@@ -472,9 +472,7 @@ class _Writer:
         if _is(w.offset.coefficient(lanes.variable), 1):
             pointer = f.pointer(self.pointers[w.buffer], self._affine(w.offset, scalar=True), memory)
             if lanes.mask is None:
-                size = lanes.count * align
-                whole = w.streamed and size % 64 == 0 and w.offset == of(lanes.variable)
-                f.store(value, pointer, min(size, 64) if whole else align, streamed=whole)
+                f.store(value, pointer, align)
                 return
             f.masked_store(value, pointer, lanes.mask, align)
             return

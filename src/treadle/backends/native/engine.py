@@ -121,7 +121,7 @@ def module_text(functions: Sequence[Function], target: Target) -> str:
     attributes = f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}'
     parts = [f.text() for f in functions]
     library, called = definitions(list(needed), target)
-    return "\n".join([*parts, *library, *(declared | called), attributes, "!0 = !{i32 1}", ""])
+    return "\n".join([*parts, *library, *(declared | called), attributes, ""])
 
 
 def compile_text(text: str, target: Target, name: str = "a module") -> bytes:

@@ -60,7 +60,6 @@ class Fusion:
     stored: set[Var]
     makers: dict[Var, Node]
     reasons: dict[Var, str]
-    streamed: set[Var] = field(default_factory=set)  # stored values that are written past the caches
 
     def owner(self, buffer: Buffer) -> Var | None:
         """The value that lies in a buffer; none for a buffer that only a step uses."""

@@ -21,18 +21,14 @@ STRIP_WORK = 30_000  # elementary operations that a strip has at least
 
 @dataclass(frozen=True)
 class Write:
-    """One store: `value` goes to `buffer[offset]`.
-
-    `streamed`: past the caches, for nothing in the plan reads it again; the buffer begins on a line of the cache.
-    """
+    """One store: `value` goes to `buffer[offset]`."""
 
     buffer: Buffer
     offset: Affine
     value: Expr
-    streamed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.buffer}[{self.offset}] = {self.value!r}{' past the caches' if self.streamed else ''}"
+        return f"{self.buffer}[{self.offset}] = {self.value!r}"
 
 
 @dataclass(frozen=True, eq=False)

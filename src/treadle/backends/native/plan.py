@@ -17,14 +17,13 @@ import numpy as np
 
 from treadle.backends.native.assembly import Function
 from treadle.backends.native.expressions import Buffer
-from treadle.backends.native.extents import Facts, is_extent, spec_at
+from treadle.backends.native.extents import Facts, spec_at
 from treadle.backends.native.fuse import Fusion, Step, fuse
 from treadle.backends.native.steps import Work, group_work, node_work, supported
 from treadle.core.graph import Atom, Graph, Literal, Node, Var
 from treadle.core.spec import Spec
 
 ALIGNMENT = 64
-LARGE, MUCH = 64 << 10, 8 << 20  # bytes of an output, and of all of them, from which on they are not kept in the caches
 COPIES = (("pack",), ("copy",))  # work that rearranges an operand; its last buffer is what it writes
 Array = np.ndarray[Any, Any]
 
@@ -302,7 +301,6 @@ class _Planner:
         for atom, location in zip(graph.outputs, outputs, strict=True):
             if isinstance(atom, Var) and atom not in places and self._may_write(fusion, atom, location, places):
                 wanted.setdefault(atom, location)
-        fusion.streamed = _streamed(fusion, wanted)
         items: list[Item] = []
         for step in fusion.steps:
             self.clock += 1
@@ -478,19 +476,6 @@ class _Planner:
         for graph in node.params["branches"]:
             made.branches.append(self.graph(graph, sources, outs))
         return [*self._leave(begin), made]
-
-
-def _streamed(fusion: Fusion, wanted: dict[Var, Location]) -> set[Var]:
-    """The outputs that are written past the caches: large ones that nothing reads again, if they are many.
-
-    A store would first fetch the line that it overwrites, and turn out something that is still needed. Sizes have to be
-    known, for small outputs do not begin on a line of the cache.
-    """
-    read = {v for s in fusion.steps for v in s.reads}
-    outputs = [v for v, place in wanted.items() if place.space == "array" and v not in read]
-    sizes = {v: fusion.kept[v].bytes for v in outputs if not is_extent(fusion.kept[v].bytes)}
-    large = {v for v, size in sizes.items() if size >= LARGE}
-    return large if sum(sizes[v] for v in large) >= MUCH else set()
 
 
 def _counted(loop: Repeat | While, items: list[Item], first: int, by: int, effects: bool) -> list[Item]:

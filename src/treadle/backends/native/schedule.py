@@ -76,7 +76,7 @@ def lower(fusion: Fusion, step: Step, rows: tuple[LoopVar, ...], columns: tuple[
             flat = place if are_same(buffer.size, step.rows * step.columns) else row
             value = low.at(v, ix.unflatten(flat, buffer.shape))
             if v in fusion.stored:
-                writes.append(Write(buffer, flat, value, v in fusion.streamed))
+                writes.append(Write(buffer, flat, value))
     return tuple(writes)
 
 
